@@ -1,0 +1,92 @@
+"""Files written so that a crash leaves the old one or the new one, never a part; and one lock for one writer."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from foedus.core.errors import CallerError, RunError
+
+__all__ = ["fsync_folder", "lock", "read_bytes", "read_text", "write_atomic"]
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole: to a temporary neighbour, flushed to disk, then renamed over.
+
+    Raises:
+        RunError: `files.cannot-write` when the disk is full or the folder cannot be written; the old file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunError("files.cannot-write", path=str(path), reason=error.strerror or str(error)) from error
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in this folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_bytes(path: Path, *, limit_bytes: int = 1 << 30) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        CallerError: `files.missing`, `files.unreadable` or `files.too-large`.
+    """
+    try:
+        size = path.stat().st_size
+        if size > limit_bytes:
+            raise CallerError("files.too-large", path=str(path), size_bytes=size, limit_bytes=limit_bytes)
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CallerError("files.missing", path=str(path)) from error
+    except OSError as error:
+        raise CallerError("files.unreadable", path=str(path), reason=error.strerror or str(error)) from error
+
+
+def read_text(path: Path, *, limit_bytes: int = 1 << 26) -> str:
+    """A UTF-8 file's text; CallerError `files.not-utf8` for any other encoding."""
+    try:
+        return read_bytes(path, limit_bytes=limit_bytes).decode()
+    except UnicodeDecodeError as error:
+        raise CallerError("files.not-utf8", path=str(path), offset=error.start) from error
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock file; the operating system frees it when the process ends, however it ends.
+
+    Raises:
+        RunError: `files.locked` when another process holds it and `wait` is false.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise RunError("files.locked", path=str(path)) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""A store of objects named by their digest: `objects/sha256/ab/cdef…`. What is read back is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from foedus.core.digest import DIGEST, hex_of, sha256
+from foedus.core.errors import CallerError, VerifyError
+from foedus.core.files import read_bytes, write_atomic
+
+__all__ = ["ObjectStore"]
+
+
+class ObjectStore:
+    """Content-addressed files below a folder. Putting is idempotent and atomic."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, digest: str) -> Path:
+        """Where an object lies; CallerError `objects.bad-digest` for a text that is no digest."""
+        if not DIGEST.fullmatch(digest):
+            raise CallerError("objects.bad-digest", got=digest[:100])
+        name = hex_of(digest)
+        return self.root / "sha256" / name[:2] / name[2:]
+
+    def put(self, data: bytes) -> str:
+        """Store bytes and give their digest."""
+        digest = sha256(data)
+        path = self.path(digest)
+        if not path.exists():
+            write_atomic(path, data)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            CallerError: `objects.missing`.
+            VerifyError: `objects.changed` when the file no longer has its digest.
+        """
+        path = self.path(digest)
+        if not path.exists():
+            raise CallerError("objects.missing", digest=digest)
+        data = read_bytes(path, limit_bytes=1 << 34)
+        if (found := sha256(data)) != digest:
+            raise VerifyError("objects.changed", path=str(path), expected=digest, got=found)
+        return data
+
+    def __contains__(self, digest: str) -> bool:
+        return self.path(digest).exists()
+
+    def __iter__(self) -> Iterator[str]:
+        for path in sorted(self.root.glob("sha256/??/*")):
+            name = path.parent.name + path.name
+            if DIGEST.fullmatch(f"sha256:{name}"):
+                yield f"sha256:{name}"

@@ -1,0 +1,256 @@
+"""The accord: the signed agreement of a consortium and the only configuration of a run.
+
+Every clause here is enforced somewhere; the docstring of each says where. A clause that Foedus cannot enforce has no field, so
+that naming it is an error. The signed form is canonical JSON with every default written out; its digest is the accord's id,
+and the digest of the first accord is the consortium's anchor.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from foedus.records import terms
+from foedus.records.base import Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
+
+__all__ = [
+    "Accord",
+    "Aggregation",
+    "Base",
+    "Coordinator",
+    "DataTerms",
+    "Evaluation",
+    "Grant",
+    "Member",
+    "MemberKeys",
+    "Purpose",
+    "Quorum",
+    "ReleaseTerms",
+    "Role",
+    "Training",
+    "needed",
+]
+
+
+def _quorum(text: str) -> str:
+    if text == "all":
+        return text
+    found = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", text)
+    if not found or Fraction(text) > 1 or str(Fraction(text)) not in (text, "1"):
+        raise ValueError(f"expected 'all' or a share in lowest terms such as 2/3, got {text!r}")
+    return text
+
+
+Quorum = Annotated[str, AfterValidator(_quorum)]
+Role = Literal["contributor", "auditor"]
+"""A contributor trains and votes; an auditor brings a test set, reads, recomputes and votes."""
+
+
+def needed(quorum: str, voters: int) -> int:
+    """How many of `voters` a quorum asks for: all, or the share rounded up."""
+    if quorum == "all":
+        return voters
+    share = Fraction(quorum) * voters
+    return -(-share.numerator // share.denominator)
+
+
+class Purpose(Record):
+    """What the model is for. Enforced: each member's grant must cover `uses` (plan, node); `release predict` refuses others."""
+
+    summary: Text
+    uses: SetOf[Name] = Field(min_length=1)
+    prohibited: SetOf[Name] = ()
+
+
+class CoordinatorKeys(Record):
+    """The coordinator's keys: `log` signs checkpoints, `act` signs asks and entries."""
+
+    act: PublicKey
+    log: PublicKey
+
+
+class Coordinator(Record):
+    """Who drives the conversation. Believed by nobody: what it does is signed and recomputed."""
+
+    name: Name
+    keys: CoordinatorKeys
+
+
+class MemberKeys(Record):
+    """A member's keys, one a purpose: `act` signs acts and replies, `witness` cosigns checkpoints, `release` signs models."""
+
+    act: PublicKey
+    witness: PublicKey
+    release: PublicKey
+
+
+class Member(Record):
+    """An organisation in the consortium. Enforced: only these keys sign, only contributors train, all vote."""
+
+    name: Name
+    roles: SetOf[Role] = Field(default=("contributor",), min_length=1)
+    keys: MemberKeys
+
+
+class Amendment(Record):
+    """Who can change the accord: a share of the members and, with `veto`, each of these. Enforced when folding."""
+
+    quorum: Quorum = "2/3"
+    veto: SetOf[Name] = ()
+
+
+class Validity(Record):
+    """The days on which runs may open and asks be answered. Enforced by coordinator and node."""
+
+    first: Day
+    last: Day
+
+
+class Base(Record):
+    """The base model: where to load it, and `pin`, the digest that what is loaded must have. Enforced by coordinator and node.
+
+    `source`: `package:NAME`, `folder:PATH` or `hub:OWNER/NAME@REVISION`.
+    """
+
+    source: Text
+    pin: Digest
+    licence: Text
+
+
+class Grant(Record):
+    """For which uses, and until which day, a member lets its data be trained on. Enforced by its node."""
+
+    member: Name
+    uses: SetOf[Name] = Field(min_length=1)
+    until: Day
+
+
+class DataTerms(Record):
+    """What a data set must bring. Enforced when a card is registered (by the fold) and by the node.
+
+    `licences` and `consents`: the texts allowed in a card; empty allows any. Counts below `smallest_cell` are withheld.
+    """
+
+    grants: ListOf[Grant] = ()
+    licences: SetOf[Text] = ()
+    consents: SetOf[Text] = ()
+    min_examples: Int = 0
+    smallest_cell: Positive = 5
+
+
+class Training(Record):
+    """How members train."""
+
+    method: terms.Method = Field(default_factory=terms.Lora)
+    craft: terms.Craft = Field(default_factory=terms.Craft)
+    rounds: Positive = 4
+    early_stopping: terms.EarlyStopping | None = None
+    seed: Text
+
+
+class Aggregation(Record):
+    """How updates become one state. `keep_replies_days`: how long members and coordinator keep replies for `--replay`."""
+
+    combine: terms.Combine = Field(default_factory=terms.Mean)
+    outer: terms.Outer
+    visibility: Literal["clear"] = "clear"
+    min_members: Positive = 2
+    deadline_seconds: Positive = 3600
+    keep_replies_days: Int = 30
+
+
+class Evaluation(Record):
+    """How the outcome is measured: replicates of the paired bootstrap, and the level of each interval."""
+
+    replicates: Positive = 1000
+    confidence_bp: Annotated[int, Field(ge=5000, le=9999)] = 9500
+
+
+class ReleaseTerms(Record):
+    """What may be released and who must approve. Enforced by `release build` and `verify`.
+
+    `figures: published` puts each member's figures into the release; `withheld` puts only those over all members.
+    """
+
+    form: Literal["adapter", "folded"] = "folded"
+    rank: Positive | None = None
+    quorum: Quorum = "2/3"
+    veto: SetOf[Name] = ()
+    fresh_days: Positive = 365
+    figures: Literal["published", "withheld"] = "published"
+    licence: Text
+
+
+class LedgerTerms(Record):
+    """`faults`: how many lying members the witnesses' quorum must outvote; q = floor((n + faults) / 2) + 1."""
+
+    faults: Int = 0
+
+    def witnesses_needed(self, members: int) -> int:
+        """Cosignatures without which a split view is not excluded."""
+        return (members + self.faults) // 2 + 1
+
+
+class Accord(Record):
+    """The agreement. `prev` is the digest of the accord that this one amends; none for the first."""
+
+    kind: ClassVar[str] = "accord"
+
+    accord: Literal["foedus/v1"] = "foedus/v1"
+    name: Name
+    version: Positive = 1
+    prev: Digest | None = None
+    rules: Literal[1] = 1
+    custody: Literal["separate", "one-process"] = "separate"
+    purpose: Purpose
+    valid: Validity
+    coordinator: Coordinator
+    members: ListOf[Member] = Field(min_length=1)
+    ratification: Quorum = "all"
+    amendment: Amendment = Field(default_factory=Amendment)
+    ledger: LedgerTerms = Field(default_factory=LedgerTerms)
+    base: Base
+    task: terms.Task
+    data: DataTerms = Field(default_factory=DataTerms)
+    training: Training
+    aggregation: Aggregation
+    credit: terms.Value = Field(default_factory=terms.AumannShapley)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    gates: ListOf[terms.Gate] = Field(min_length=1)
+    release: ReleaseTerms
+
+    @model_validator(mode="after")
+    def _names_are_distinct_and_sorted(self) -> Accord:
+        for what, names in (
+            ("members", [member.name for member in self.members]),
+            ("gates", [gate.name for gate in self.gates]),
+            ("grants", [grant.member for grant in self.data.grants]),
+        ):
+            if names != sorted(set(names)):
+                raise ValueError(f"expected {what} sorted by name, none twice, got {', '.join(names)}")
+        if self.coordinator.name in [member.name for member in self.members]:
+            raise ValueError(f"expected a coordinator that is no member, got {self.coordinator.name}")
+        keys = [*self.coordinator.keys.model_dump().values()]
+        keys += [key for member in self.members for key in member.keys.model_dump().values()]
+        if len(keys) != len(set(keys)):
+            raise ValueError("expected one key for one purpose of one party, got a key that stands twice")
+        if (self.version == 1) != (self.prev is None):
+            raise ValueError("expected `prev` from version 2 on, and only there")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """The name of the consortium's ledger in its checkpoints."""
+        return f"foedus/{self.name}"
+
+    def member(self, name: str) -> Member | None:
+        """The member of that name."""
+        return next((member for member in self.members if member.name == name), None)
+
+    @property
+    def contributors(self) -> tuple[Member, ...]:
+        """The members that train, in order."""
+        return tuple(member for member in self.members if "contributor" in member.roles)

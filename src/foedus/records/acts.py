@@ -1,0 +1,267 @@
+"""Entries of the ledger: who did what under which accord.
+
+An `Entry` is signed by its author, who numbers its own entries from 1 and names its previous one, so that nobody can drop or
+reorder what a party said. The sequencer only orders: a leaf of the log is the signed envelope and the time it was recorded.
+`BODIES` lists every type of act with its body and who may do it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from foedus.core.errors import CallerError
+from foedus.records.base import Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Text
+
+__all__ = [
+    "BODIES",
+    "CloseRound",
+    "CloseRun",
+    "CloseVote",
+    "EnterEvidence",
+    "EnterVerdicts",
+    "Entry",
+    "Erase",
+    "LeftOut",
+    "Leave",
+    "OpenRun",
+    "Propose",
+    "ProposeAccord",
+    "Publish",
+    "RegisterCard",
+    "ReplaceKey",
+    "Revoke",
+    "RotateKey",
+    "SignAccord",
+    "Used",
+    "Vote",
+]
+
+
+class ProposeAccord(Record):
+    """`accord.propose`, by the coordinator: the accord's canonical JSON is the object of this digest."""
+
+    kind: ClassVar[str] = "accord.propose"
+    accord: Digest
+
+
+class SignAccord(Record):
+    """`accord.sign`, by a member: it agrees, and proves that it holds its other keys.
+
+    `witness_proof` and `release_proof` are base64 signatures over `possession_message(accord, member)`.
+    """
+
+    kind: ClassVar[str] = "accord.sign"
+    accord: Digest
+    witness_proof: str
+    release_proof: str
+
+
+class Leave(Record):
+    """`member.leave`, by a member: it takes no part in what opens from here on."""
+
+    kind: ClassVar[str] = "member.leave"
+    reason: Text
+
+
+class RotateKey(Record):
+    """`key.rotate`, by a party: a new key for a purpose; `proof` is the new key's base64 signature over `rotation_message`."""
+
+    kind: ClassVar[str] = "key.rotate"
+    purpose: Literal["act", "witness", "release", "log"]
+    old: PublicKey
+    new: PublicKey
+    proof: str
+
+
+class ReplaceKey(Record):
+    """`key.replace`, by a party: it asks that a lost act key be replaced; in force once a vote on this entry passes."""
+
+    kind: ClassVar[str] = "key.replace"
+    member: Name
+    purpose: Literal["act", "witness", "release"]
+    new: PublicKey
+    proof: str
+
+
+class RegisterCard(Record):
+    """`data.register`, by a contributor or auditor: the digest of its salted data card, and what the fold needs of it.
+
+    `examples` is the number of training examples, rounded to five as in the card: it caps and weighs updates.
+    `parts` are the salted Merkle roots of train, validation and test.
+    """
+
+    kind: ClassVar[str] = "data.register"
+    card: Digest
+    name: Name
+    licence: Text
+    consent: Text
+    examples: Int
+    parts: dict[Literal["train", "validation", "test"], Digest]
+
+
+class OpenRun(Record):
+    """`run.open`, by the coordinator: roster, start state, engine and numerics (versions, CPU capability, threads)."""
+
+    kind: ClassVar[str] = "run.open"
+    run: Name
+    roster: ListOf[Name]
+    start: Digest
+    engine: Literal["inprocess"]
+    numerics: dict[str, Text]
+
+
+class Used(Record):
+    """A reply that entered a round, in member order. `staleness` counts rounds it came late."""
+
+    member: Name
+    reply: Digest
+    weight: Decimal
+    staleness: Int = 0
+
+
+class LeftOut(Record):
+    """A member of the roster that did not enter a round, and why (the code of its failure or refusal)."""
+
+    member: Name
+    code: Text
+
+
+class CloseRound(Record):
+    """`round.close`, by the coordinator: the only resume point. `measured` are replies that measured the new state."""
+
+    kind: ClassVar[str] = "round.close"
+    run: Name
+    round: Positive
+    snapshot: Digest
+    state: Digest
+    used: ListOf[Used]
+    measured: ListOf[Used] = ()
+    left_out: ListOf[LeftOut] = ()
+    validation_loss: Decimal | None = None
+
+
+class CloseRun(Record):
+    """`run.close`, by the coordinator. `released_round` is the round whose state goes on to be examined; 0 is the start."""
+
+    kind: ClassVar[str] = "run.close"
+    run: Name
+    outcome: Literal["done", "stopped-early", "failed"]
+    rounds: Int
+    released_round: Int
+    state: Digest
+
+
+class EnterEvidence(Record):
+    """`evidence.enter`, by the coordinator: digests of the examination and of the credit report, and the replies beneath."""
+
+    kind: ClassVar[str] = "evidence.enter"
+    run: Name
+    evidence: Digest
+    credit: Digest | None
+    replies: ListOf[Used]
+
+
+class EnterVerdicts(Record):
+    """`gate.verdicts`, by the coordinator: the object with all verdicts on one model."""
+
+    kind: ClassVar[str] = "gate.verdicts"
+    run: Name
+    model: Digest
+    verdicts: Digest
+
+
+class Propose(Record):
+    """`release.propose`, by the coordinator: the proposal is the object of this digest."""
+
+    kind: ClassVar[str] = "release.propose"
+    proposal: Digest
+
+
+class Vote(Record):
+    """`vote.cast`, by a member, on the digest of an accord, a proposal, a verdict to waive or an entry to carry out."""
+
+    kind: ClassVar[str] = "vote.cast"
+    subject: Digest
+    choice: Literal["approve", "object"]
+    matter: Literal["release", "waive", "key", "revoke"]
+    reason: str = Field(default="", max_length=2000)
+
+
+class CloseVote(Record):
+    """`vote.close`, by the coordinator: the count, which everyone recomputes. A vote never closes by silence."""
+
+    kind: ClassVar[str] = "vote.close"
+    subject: Digest
+    matter: Literal["release", "waive", "key", "revoke"]
+    outcome: Literal["approved", "rejected"]
+
+
+class Publish(Record):
+    """`release.publish`, by the coordinator: the proposal that was voted, and the digest of CHECKSUMS."""
+
+    kind: ClassVar[str] = "release.publish"
+    proposal: Digest
+    checksums: Digest
+
+
+class Revoke(Record):
+    """`release.revoke`, by the coordinator after a vote with matter `revoke` on the proposal."""
+
+    kind: ClassVar[str] = "release.revoke"
+    proposal: Digest
+    reason: Text
+
+
+class Erase(Record):
+    """`object.erase`, by whoever owns the object: it is gone on purpose, not missing."""
+
+    kind: ClassVar[str] = "object.erase"
+    object: Digest
+    reason: Text
+
+
+BODIES: dict[str, type[Record]] = {
+    body.kind: body
+    for body in (
+        ProposeAccord, SignAccord, Leave, RotateKey, ReplaceKey, RegisterCard, OpenRun, CloseRound, CloseRun,
+        EnterEvidence, EnterVerdicts, Propose, Vote, CloseVote, Publish, Revoke, Erase,
+    )
+}  # fmt: skip
+
+
+class Entry(Record):
+    """One signed act. `accord` is the accord that the author acts under; `number` and `prev` chain the author's entries."""
+
+    kind: ClassVar[str] = "entry"
+    v: Literal[1] = 1
+    accord: Digest
+    actor: Name
+    number: Positive
+    prev: Digest | None
+    type: Text
+    body: dict[str, Any]
+
+    def act(self) -> Record:
+        """The typed body; CallerError `records.unknown-act` or `records.malformed`."""
+        if self.type not in BODIES:
+            raise CallerError("records.unknown-act", got=self.type, known=", ".join(sorted(BODIES)))
+        return BODIES[self.type].from_json(self.body)
+
+    @staticmethod
+    def of(act: Record, *, accord: str, actor: str, number: int, prev: str | None) -> Entry:
+        """An entry with this act as its body."""
+        return Entry(
+            accord=accord, actor=actor, number=number, prev=prev, type=act.kind, body=act.model_dump(mode="json")
+        )
+
+
+def possession_message(accord: str, member: str) -> bytes:
+    """What a member's witness and release keys sign to prove that the member holds them."""
+    return f"foedus possession v1\n{accord}\n{member}\n".encode()
+
+
+def rotation_message(accord: str, member: str, purpose: str, old: str, new: str) -> bytes:
+    """What a new key signs to prove that the member holds it."""
+    return f"foedus rotation v1\n{accord}\n{member}\n{purpose}\n{old}\n{new}\n".encode()

@@ -1,0 +1,109 @@
+"""Asks and replies: what the coordinator sends to a member and what comes back.
+
+An ask is signed by the coordinator; its digest is its identity, and a node answers one digest once. A reply names the ask's
+digest and is signed by the member. Big things (states, updates, replicates) are objects named by digest in the same parcel.
+Each kind of ask is one record; the union is closed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from foedus.records.base import Digest, Instant, Int, Name, Positive, Record, Text
+
+__all__ = ["Alone", "Ask", "AskBody", "Evaluate", "Gradient", "Place", "Reply", "Train", "Validate"]
+
+
+class Train(Record):
+    """Train from `start` for one round and give the update (object `update`). Clause: training."""
+
+    kind: ClassVar[str] = "train"
+    ask: Literal["train"] = "train"
+    start: Digest
+    half: Literal["all", "A", "B"] = "all"
+
+
+class Validate(Record):
+    """The loss of `state` on the validation part. Reply body: `n` and `loss` (mean, a decimal). Clause: early stopping, credit."""
+
+    kind: ClassVar[str] = "validate"
+    ask: Literal["validate"] = "validate"
+    state: Digest
+
+
+class Gradient(Record):
+    """The gradient of the mean validation loss, averaged over the path from `start` to `end` (object `gradient`).
+
+    Gauss–Legendre with `points` points, over the names that the round moved. Clause: credit. Refused below the smallest cell.
+    """
+
+    kind: ClassVar[str] = "gradient"
+    ask: Literal["gradient"] = "gradient"
+    start: Digest
+    end: Digest
+    points: Positive
+
+
+class Alone(Record):
+    """Train alone, from `start`, as many steps as the federation's rounds took; the model stays private. Clause: evaluation."""
+
+    kind: ClassVar[str] = "alone"
+    ask: Literal["alone"] = "alone"
+    start: Digest
+    rounds: Positive
+
+
+class Evaluate(Record):
+    """Sufficient counts on the test part for the base, federated and alone models (body), and the same counts for each
+
+    replicate of the paired bootstrap (object `replicates`). Clause: evaluation. Refused below the smallest cell.
+    """
+
+    kind: ClassVar[str] = "evaluate"
+    ask: Literal["evaluate"] = "evaluate"
+    start: Digest
+    state: Digest
+    replicates: Positive
+
+
+AskBody = Annotated[Train | Validate | Gradient | Alone | Evaluate, Field(discriminator="ask")]
+
+
+class Place(Record):
+    """Where an ask stands: a node answers one ask for one place, and no other."""
+
+    run: Name
+    round: Int
+    attempt: Positive = 1
+    number: Positive
+
+
+class Ask(Record):
+    """A signed question to one member. `roster` is the digest of the run's `run.open` body."""
+
+    kind: ClassVar[str] = "ask"
+    v: Literal[1] = 1
+    accord: Digest
+    place: Place
+    member: Name
+    roster: Digest
+    not_after: Instant
+    body: AskBody
+
+
+class Reply(Record):
+    """A signed answer. `refused` names the clause that forbids the ask; `failed` a code with allow-listed fields."""
+
+    kind: ClassVar[str] = "reply"
+    v: Literal[1] = 1
+    ask: Digest
+    member: Name
+    outcome: Literal["done", "refused", "failed"]
+    code: Text | None = None
+    fields: dict[str, Text] = Field(default_factory=dict)
+    body: dict[str, Any] = Field(default_factory=dict)
+    objects: dict[Name, Digest] = Field(default_factory=dict)
+
+
