@@ -1,4 +1,4 @@
-"""What many tests start from: an accord of three banks, and the private keys behind it. All of it is the same every time."""
+"""What many tests start from: an accord of three banks and the private keys behind it, the same every time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PIN = "sha256:" + "5a" * 32
 
 
 def private_keys(name: str) -> dict[Purpose, PrivateKey]:
-    """The four private keys of a party: act, witness, log (Ed25519) and release (P-256). A member has no use for `log`."""
+    """The private keys of a party: act, witness, log (Ed25519) and release (P-256); members have no use for `log`."""
     number = int.from_bytes(_seed(name, "release"), "big") % (P256_ORDER - 1) + 1
     secret = ec.derive_private_key(number, ec.SECP256R1())
     point = secret.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
