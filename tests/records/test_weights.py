@@ -1,4 +1,4 @@
-from fractions import Fraction as F
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -6,26 +6,32 @@ from hypothesis import strategies as st
 
 from foedus.records.weights import capped_shares, equal_shares
 
+NAMES = st.text("abcdef", min_size=1, max_size=3)
+
 
 def test_without_a_binding_cap_shares_are_proportional():
-    assert capped_shares({"b": 100, "a": 300}, 10_000) == {"a": F(3, 4), "b": F(1, 4)}
+    assert capped_shares({"b": 100, "a": 300}, 10_000) == {"a": Fraction(3, 4), "b": Fraction(1, 4)}
 
 
 def test_what_the_cap_takes_goes_to_the_others_in_proportion():
-    assert capped_shares({"a": 800, "b": 100, "c": 100}, 5000) == {"a": F(1, 2), "b": F(1, 4), "c": F(1, 4)}
+    assert capped_shares({"a": 800, "b": 100, "c": 100}, 5000) == {
+        "a": Fraction(1, 2),
+        "b": Fraction(1, 4),
+        "c": Fraction(1, 4),
+    }
 
 
 def test_a_member_pushed_above_the_cap_by_the_others_is_capped_too():
     shares = capped_shares({"a": 1000, "b": 300, "c": 100}, 4000)
-    assert shares == {"a": F(2, 5), "b": F(2, 5), "c": F(1, 5)}
+    assert shares == {"a": Fraction(2, 5), "b": Fraction(2, 5), "c": Fraction(1, 5)}
 
 
 def test_where_the_cap_cannot_hold_all_share_alike():
-    assert capped_shares({"a": 9, "b": 1}, 4000) == {"a": F(1, 2), "b": F(1, 2)}
+    assert capped_shares({"a": 9, "b": 1}, 4000) == {"a": Fraction(1, 2), "b": Fraction(1, 2)}
 
 
 def test_a_member_without_examples_weighs_nothing():
-    assert capped_shares({"a": 10, "b": 0}, 5000) == {"a": F(1), "b": F(0)}
+    assert capped_shares({"a": 10, "b": 0}, 5000) == {"a": Fraction(1), "b": Fraction(0)}
 
 
 def test_no_examples_at_all_is_refused():
@@ -34,18 +40,18 @@ def test_no_examples_at_all_is_refused():
 
 
 def test_equal_shares_do_not_look_at_examples():
-    assert equal_shares(("b", "a")) == {"a": F(1, 2), "b": F(1, 2)}
+    assert equal_shares(("b", "a")) == {"a": Fraction(1, 2), "b": Fraction(1, 2)}
 
 
 @settings(deadline=None, max_examples=80)
 @given(
-    st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10**6), min_size=1),
+    st.dictionaries(NAMES, st.integers(1, 10**6), min_size=1),
     st.integers(0, 10_000),
 )
 def test_shares_sum_to_one_keep_the_order_and_the_cap_where_it_can_hold(examples, cap_bp):
     shares = capped_shares(examples, cap_bp)
     assert sum(shares.values()) == 1
     assert list(shares) == sorted(examples)
-    if F(cap_bp, 10_000) * len(examples) >= 1:
-        assert max(shares.values()) <= F(cap_bp, 10_000)
+    if Fraction(cap_bp, 10_000) * len(examples) >= 1:
+        assert max(shares.values()) <= Fraction(cap_bp, 10_000)
     assert all(shares[a] <= shares[b] for a in examples for b in examples if examples[a] <= examples[b])

@@ -1,7 +1,7 @@
 """The weights of a mean: shares of the registered counts of training examples, none above a cap. Exact arithmetic.
 
-The hub computes them before it combines and the fold recomputes them from the registered cards, so no reply can name its
-own weight.
+The hub computes them before it combines and the fold recomputes them from the registered cards, so no reply can name
+its own weight.
 """
 
 from __future__ import annotations
