@@ -18,10 +18,12 @@ its entries.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -215,9 +217,11 @@ def _unpack(path: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, target.open("xb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, OverflowError, struct.error) as error:
         raise VerifyError("release.zip-malformed", reason=str(error)[:200]) from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a seek to where no file can be: the archive's own offsets are wrong
+            raise VerifyError("release.zip-malformed", reason=str(error)[:200]) from error
         raise RunError("files.cannot-write", path=str(folder), reason=error.strerror or str(error)) from error
     again = folder.with_name("again.zip")
     with again.open("wb") as file:
