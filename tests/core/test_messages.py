@@ -1,0 +1,204 @@
+"""The catalogue: both languages say the same things, in the glossary's words, and every error is there.
+
+What these tests read is the source itself: `CallerError("room.what", …)`, `failed("check", "room.what", …)`.
+"""
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import foedus
+from foedus.core.messages import LANGUAGES, catalogue, language, rooms, say, set_language
+
+SOURCE = Path(foedus.__file__).parent
+ERRORS = {"FoedusError", "CallerError", "RunError", "IdentityError", "LateError", "VerifyError"}
+CODE = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9.-]*")
+
+# Where the English text has the first word, the Chinese one has one of the others.
+WORDS = {
+    "accord": "盟约",
+    "clause": "条款",
+    "member": "成员",
+    "coordinator": "协调方",
+    "auditor": "审计方",
+    "ledger": "账本",
+    "release": "发布",
+    "gate": "门禁",
+    "verdict": "裁定",
+    "waiver": "豁免",
+    "round": "轮",
+    "base model": "基础模型",
+    "adapter": "适配器",
+    "card": "说明卡|数据卡|模型卡",
+    "credit": "贡献",
+    "evidence": "证据",
+    "anchor": "锚",
+    "proposal": "提案",
+    "snapshot": "快照",
+    "checkpoint": "检查点",
+    "witness": "见证",
+    "journal": "日志账",
+    "vote": "表决|票",
+    "revoked": "撤销",
+}
+# Words that the glossary replaces: none of them is used for a member, a gate, a ledger or an accord.
+STRANGERS = {
+    "en": r"\b(client|clients|site|sites|blockchain|contract|treaty)\b",
+    "zh": "客户端|站点|节点方|参与方|区块链|合约|协议书|关卡|闸门|台账|公约|版本发行",
+}
+
+
+def entries(table, path=()):
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from entries(value, (*path, key))
+        else:
+            yield ".".join((*path, key)), value
+
+
+def texts(lang):
+    return {f"{room}.{key}": text for room in rooms() for key, text in entries(catalogue(room, lang))}
+
+
+def placeholders(text):
+    return sorted({name for _, name, _, _ in string.Formatter().parse(text) if name is not None})
+
+
+def raised():
+    """Every error code that the source names, with where; and the fields given beside it (None: not all are seen)."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            place = 0 if name in ERRORS else 1 if name == "failed" else None
+            if place is None or len(node.args) <= place:
+                continue
+            fields = {keyword.arg for keyword in node.keywords}
+            for constant in ast.walk(node.args[place]):
+                if isinstance(constant, ast.Constant) and CODE.fullmatch(str(constant.value)):
+                    where = f"{path.relative_to(SOURCE)}:{node.lineno}"
+                    found.setdefault(constant.value, []).append((where, None if None in fields else fields))
+    return found
+
+
+def calls(*functions):
+    """Every call of these functions or methods: where, its arguments, and the fields given (None: not all are seen)."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                if name in functions:
+                    fields = {keyword.arg for keyword in node.keywords}
+                    yield f"{path.relative_to(SOURCE)}:{node.lineno}", node.args, None if None in fields else fields
+
+
+def named():
+    """Every text of the source that looks like a code: a code may be chosen before it is raised."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= {node.value} if CODE.fullmatch(node.value) else set()
+    return found
+
+
+def errors(lang):
+    return {key.rpartition(".")[0].replace(".error.", ".") for key in texts(lang) if ".error." in key}
+
+
+def test_both_languages_have_the_same_rooms_keys_and_fields():
+    assert LANGUAGES == ("en", "zh")
+    english, chinese = texts("en"), texts("zh")
+    assert sorted(english) == sorted(chinese)
+    assert [key for key in english if placeholders(english[key]) != placeholders(chinese[key])] == []
+
+
+def test_every_error_says_three_things_and_no_more():
+    for lang in LANGUAGES:
+        for room in rooms():
+            for name, parts in catalogue(room, lang).get("error", {}).items():
+                assert sorted(parts) == ["do", "expected", "got"], f"{lang} {room}.{name}"
+                assert all(parts.values()), f"{lang} {room}.{name}"
+
+
+def test_every_error_that_is_raised_is_in_the_catalogue():
+    known = errors("en")
+    assert {code: [where for where, _ in uses] for code, uses in raised().items() if code not in known} == {}
+
+
+def test_every_error_of_the_catalogue_is_raised_somewhere():
+    assert errors("en") - named() == set()
+
+
+def test_every_field_of_a_message_is_given_where_the_error_is_raised():
+    english = texts("en")
+    for code, uses in raised().items():
+        room, _, name = code.partition(".")
+        wanted = {f for part in ("expected", "got", "do") for f in placeholders(english[f"{room}.error.{name}.{part}"])}
+        for where, fields in uses:
+            if fields is not None:
+                assert wanted <= fields, f"{where} {code} lacks {', '.join(sorted(wanted - fields))}"
+
+
+def test_every_message_that_is_said_exists_and_gets_its_fields():
+    english = texts("en")
+    for where, arguments, fields in calls("say", "confirm"):
+        keys = [n.value for a in arguments[:1] if isinstance(a, ast.Constant | ast.IfExp) for n in ast.walk(a)
+                if isinstance(n, ast.Constant) and CODE.fullmatch(str(n.value))]  # fmt: skip
+        for key in keys:
+            assert key in english, f"{where} says {key}"
+            if fields is not None:
+                assert set(placeholders(english[key])) <= fields, f"{where} {key}"
+
+
+def test_every_check_has_a_line_and_gets_its_fields():
+    english = texts("en")
+    for where, arguments, fields in calls("ok", "failed"):
+        if arguments and isinstance(arguments[0], ast.Constant) and isinstance(arguments[0].value, str):
+            key = f"check.{arguments[0].value}"
+            assert key in english, f"{where} checks {key}"
+            if fields is not None:
+                assert set(placeholders(english[key])) <= fields, f"{where} {key}"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_words_that_the_glossary_replaces_are_not_used(lang):
+    wrong = re.compile(STRANGERS[lang], re.IGNORECASE)
+    assert [f"{key}: {found[0]}" for key, text in texts(lang).items() if (found := wrong.search(text))] == []
+
+
+def test_chinese_texts_use_the_glossarys_words_where_the_english_ones_do():
+    english, chinese = texts("en"), texts("zh")
+    wrong = []
+    for key, text in english.items():
+        plain = re.sub(r"`[^`]*`|\{[^}]*\}", " ", text)
+        for word, translation in WORDS.items():
+            if re.search(rf"\b{word}s?\b", plain, re.IGNORECASE) and not re.search(translation, chinese[key]):
+                wrong.append(f"{key}: {word} → {translation}, got {chinese[key]!r}")
+    assert wrong == []
+
+
+def test_chinese_texts_are_chinese():
+    plain = {key: re.sub(r"`[^`]*`|\{[^}]*\}", "", text) for key, text in texts("zh").items()}
+    letters = re.compile(r"[A-Za-z]{3,}(?: [A-Za-z]{3,}){3,}")
+    assert [key for key, text in plain.items() if letters.search(text)] == []
+
+
+def test_say_fills_the_fields_in_the_language_in_force():
+    assert say("cli.help.usage") == "Usage:"
+    set_language("zh")
+    try:
+        assert (language(), say("cli.help.usage")) == ("zh", "用法：")
+        assert say("cli.help.usage", lang="en") == "Usage:"
+    finally:
+        set_language("en")
+
+
+def test_a_message_that_does_not_exist_is_a_bug_and_not_an_empty_text():
+    with pytest.raises(KeyError):
+        say("cli.no-such-message")
