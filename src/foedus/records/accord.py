@@ -11,7 +11,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from foedus.records import terms
 from foedus.records.base import Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
@@ -39,9 +39,13 @@ def _quorum(text: str) -> str:
     if text == "all":
         return text
     found = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", text)
-    if not found or Fraction(text) > 1 or str(Fraction(text)) not in (text, "1"):
-        raise ValueError(f"expected 'all' or a share in lowest terms such as 2/3, got {text!r}")
+    if not found or Fraction(text) >= 1 or str(Fraction(text)) != text:
+        raise ValueError(f"expected 'all' or a share below 1 in lowest terms such as 2/3, got {text!r}")
     return text
+
+
+def _rules(value: object, info: ValidationInfo) -> object:
+    return 1 if value == "1" and info.context and info.context.get("yaml") else value
 
 
 Quorum = Annotated[str, AfterValidator(_quorum)]
@@ -166,7 +170,7 @@ class Evaluation(Record):
     """How the outcome is measured: replicates of the paired bootstrap, and the level of each interval."""
 
     replicates: Positive = 1000
-    confidence_bp: Annotated[int, Field(ge=5000, le=9999)] = 9500
+    confidence_bp: Annotated[Int, Field(ge=5000, le=9999)] = 9500
 
 
 class ReleaseTerms(Record):
@@ -203,7 +207,7 @@ class Accord(Record):
     name: Name
     version: Positive = 1
     prev: Digest | None = None
-    rules: Literal[1] = 1
+    rules: Annotated[Literal[1], BeforeValidator(_rules)] = 1
     custody: Literal["separate", "one-process"] = "separate"
     purpose: Purpose
     valid: Validity

@@ -1,0 +1,33 @@
+"""The accord on its way from a draft to a plan: read, check, explain, compare, amend, and decide what may be asked.
+
+No torch, no network and no clock: an accord is judged by what it says.
+"""
+
+from foedus.accord.amend import amended, amended_from
+from foedus.accord.check import findings
+from foedus.accord.diff import Change, difference
+from foedus.accord.explain import explain
+from foedus.accord.finding import Finding
+from foedus.accord.permit import in_force_on, permit
+from foedus.accord.plan import compile_plan
+from foedus.accord.read import Draft, load_accord, open_accord, read_accord, read_draft
+from foedus.accord.schema import json_schema
+
+__all__ = [
+    "Change",
+    "Draft",
+    "Finding",
+    "amended",
+    "amended_from",
+    "compile_plan",
+    "difference",
+    "explain",
+    "findings",
+    "in_force_on",
+    "json_schema",
+    "load_accord",
+    "open_accord",
+    "permit",
+    "read_accord",
+    "read_draft",
+]

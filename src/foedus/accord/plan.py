@@ -1,0 +1,249 @@
+"""From an accord to the plan of a run; and every reason why a run of it could not work, found before anyone signs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+
+from foedus.accord.finding import Finding, problem, warning
+from foedus.records import terms
+from foedus.records.accord import Accord
+from foedus.records.plan import Half, Plan
+
+__all__ = ["MANDATORY_GATES", "compile_plan", "halves", "plan_findings"]
+
+MANDATORY_GATES = ("artefact", "utility")
+"""Without these a release could carry code or know nothing, so that no accord may leave them out."""
+
+_BASES = ("package:", "folder:", "hub:")
+
+
+def compile_plan(accord: Accord) -> Plan:
+    """What a run under this accord does.
+
+    Raises:
+        CallerError: `plan.…`, the first reason why it cannot work; `plan_findings` gives all.
+    """
+    for finding in plan_findings(accord):
+        if finding.level == "problem":
+            raise finding.error
+    return Plan(
+        accord=accord.digest,
+        seed=accord.training.seed,
+        members=tuple(member.name for member in accord.contributors),
+        task=accord.task,
+        method=accord.training.method,
+        craft=accord.training.craft,
+        combine=accord.aggregation.combine,
+        outer=accord.aggregation.outer,
+        credit=accord.credit,
+        early_stopping=accord.training.early_stopping,
+        halves=halves(accord),
+        min_members=accord.aggregation.min_members,
+        deadline_seconds=accord.aggregation.deadline_seconds,
+        smallest_cell=accord.data.smallest_cell,
+        replicates=accord.evaluation.replicates,
+        confidence_bp=accord.evaluation.confidence_bp,
+    )
+
+
+def halves(accord: Accord) -> tuple[Half, ...]:
+    """What each round trains. Alternating LoRA begins with B: it starts at zero, so that A alone would learn nothing."""
+    order: tuple[Half, Half] = ("B", "A") if _alternates(accord) else ("all", "all")
+    return tuple(order[number % 2] for number in range(accord.training.rounds))
+
+
+def plan_findings(accord: Accord) -> Iterator[Finding]:
+    """Every problem and warning about the run itself, in the order of the accord's clauses."""
+    rules: tuple[Callable[[Accord], Iterable[Finding]], ...] = (
+        _purpose,
+        _validity,
+        _members,
+        _base,
+        _task,
+        _grants,
+        _method,
+        _craft,
+        _early_stopping,
+        _combine,
+        _outer,
+        _credit,
+        _evaluation,
+        _gates,
+        _release,
+    )
+    for rule in rules:
+        yield from rule(accord)
+
+
+def _alternates(accord: Accord) -> bool:
+    method = accord.training.method
+    return isinstance(method, terms.Lora) and method.combine == "alternate"
+
+
+def _purpose(accord: Accord) -> Iterator[Finding]:
+    if both := set(accord.purpose.uses) & set(accord.purpose.prohibited):
+        yield problem("plan.use-prohibited", uses=_listed(both))
+
+
+def _validity(accord: Accord) -> Iterator[Finding]:
+    if accord.valid.first > accord.valid.last:
+        yield problem("plan.validity-reversed", first=accord.valid.first, last=accord.valid.last)
+
+
+def _members(accord: Accord) -> Iterator[Finding]:
+    count, needed = len(accord.contributors), accord.aggregation.min_members
+    if not count:
+        yield problem("plan.no-contributor")
+    elif needed > count:
+        yield problem("plan.min-members", needed=needed, count=count)
+    elif needed == 1:
+        yield warning("plan.one-is-enough")
+
+
+def _base(accord: Accord) -> Iterator[Finding]:
+    source = accord.base.source
+    kind, _, rest = source.partition(":")
+    if not source.startswith(_BASES) or not rest or (kind == "hub" and not all(rest.partition("@"))):
+        yield problem("plan.base-source", source=source)
+
+
+def _task(accord: Accord) -> Iterator[Finding]:
+    if twice := _repeated(accord.task.labels):
+        yield problem("plan.label-twice", labels=_listed(twice))
+    if isinstance(accord.task, terms.TokenClassification) and "O" in accord.task.labels:
+        yield problem("plan.label-o")
+
+
+def _grants(accord: Accord) -> Iterator[Finding]:
+    grants = {grant.member: grant for grant in accord.data.grants}
+    names = [member.name for member in accord.contributors]
+    if strangers := set(grants) - set(names):
+        yield problem("plan.grant-of-stranger", members=_listed(strangers))
+    if without := set(names) - set(grants):
+        yield problem("plan.no-grant", members=_listed(without))
+    for name in names:
+        if (grant := grants.get(name)) is None:
+            continue
+        if uncovered := set(accord.purpose.uses) - set(grant.uses):
+            yield problem("plan.grant-too-narrow", member=name, uses=_listed(uncovered))
+        if grant.until < accord.valid.first:
+            yield problem("plan.grant-ended", member=name, until=grant.until, first=accord.valid.first)
+        elif grant.until < accord.valid.last:
+            yield warning("plan.grant-ends-early", member=name, until=grant.until, last=accord.valid.last)
+    if accord.data.min_examples < 0:
+        yield problem("plan.below-zero", clause="data.min_examples", got=accord.data.min_examples)
+
+
+def _method(accord: Accord) -> Iterator[Finding]:
+    method, rounds = accord.training.method, accord.training.rounds
+    if not isinstance(method, terms.Lora):
+        return
+    if not method.targets:
+        yield problem("plan.no-targets")
+    if not 0 <= Fraction(method.dropout) < 1:
+        yield problem("plan.out-of-range", clause="training.method.dropout", low="0", high="1", got=method.dropout)
+    if method.combine == "alternate" and rounds == 1:
+        yield problem("plan.alternate-one-round")
+    if method.combine == "alternate" and method.member_ranks:
+        yield problem("plan.ranks-with-alternate")
+    ranked = [one.member for one in method.member_ranks]
+    if strangers := set(ranked) - {member.name for member in accord.contributors}:
+        yield problem("plan.rank-of-stranger", members=_listed(strangers))
+    if twice := _repeated(ranked):
+        yield problem("plan.rank-twice", members=_listed(twice))
+
+
+def _craft(accord: Accord) -> Iterator[Finding]:
+    if accord.training.craft.warmup_bp >= 10_000:
+        yield problem("plan.warmup-whole")
+
+
+def _early_stopping(accord: Accord) -> Iterator[Finding]:
+    stopping = accord.training.early_stopping
+    if stopping is None:
+        return
+    comparisons = accord.training.rounds // (2 if _alternates(accord) else 1)
+    if stopping.patience > comparisons:
+        yield problem("plan.patience-too-long", patience=stopping.patience, comparisons=comparisons)
+    if Fraction(stopping.min_delta) < 0:
+        yield problem("plan.below-zero", clause="training.early_stopping.min_delta", got=stopping.min_delta)
+
+
+def _combine(accord: Accord) -> Iterator[Finding]:
+    combine, count = accord.aggregation.combine, len(accord.contributors)
+    if combine.weights == "examples" and combine.cap_bp == 0:
+        yield problem("plan.cap-zero")
+    elif combine.weights == "examples" and combine.cap_bp * count < 10_000:
+        yield warning("plan.cap-cannot-hold", cap=_percent(combine.cap_bp), count=count)
+    if (days := accord.aggregation.keep_replies_days) < 0:
+        yield problem("plan.below-zero", clause="aggregation.keep_replies_days", got=days)
+
+
+def _outer(accord: Accord) -> Iterator[Finding]:
+    outer = accord.aggregation.outer
+    for name in ("learning_rate", "tau"):
+        if Fraction(value := getattr(outer, name, "1")) <= 0:
+            yield problem("plan.not-above-zero", clause=f"aggregation.outer.{name}", got=value)
+    for name in ("momentum", "beta1", "beta2"):
+        if not 0 <= Fraction(value := getattr(outer, name, "0")) < 1:
+            yield problem("plan.out-of-range", clause=f"aggregation.outer.{name}", low="0", high="1", got=value)
+    times = Counter(halves(accord))
+    if isinstance(outer, terms.Nesterov) and min(times.values()) < 2:
+        yield warning("plan.momentum-unused", rounds=accord.training.rounds)
+
+
+def _credit(accord: Accord) -> Iterator[Finding]:
+    count = len(accord.contributors)
+    if isinstance(accord.credit, terms.Reconstruct) and count > terms.Reconstruct.max_members:
+        yield problem("plan.too-many-to-reconstruct", count=count, limit=terms.Reconstruct.max_members)
+    if isinstance(accord.credit, terms.AumannShapley) and not accord.aggregation.outer.linear:
+        yield warning("plan.preconditioner-given", outer=accord.aggregation.outer.name)
+
+
+def _evaluation(accord: Accord) -> Iterator[Finding]:
+    replicates, level = accord.evaluation.replicates, accord.evaluation.confidence_bp
+    needed = -(-20_000 // (10_000 - level))
+    if replicates < needed:
+        yield problem("plan.too-few-replicates", replicates=replicates, needed=needed, level=_percent(level))
+
+
+def _gates(accord: Accord) -> Iterator[Finding]:
+    names = [gate.name for gate in accord.gates]
+    if absent := [name for name in MANDATORY_GATES if name not in names]:
+        yield problem("plan.gate-missing", gates=", ".join(absent))
+    for gate in accord.gates:
+        if isinstance(gate, terms.Artefact):
+            continue
+        if gate.metric not in accord.task.metrics:
+            known = ", ".join(accord.task.metrics)
+            yield problem("plan.unknown-metric", gate=gate.name, metric=gate.metric, task=accord.task.name, known=known)
+        clause, value = ("minimum", gate.minimum) if isinstance(gate, terms.Utility) else ("margin", gate.margin)
+        if not 0 <= Fraction(value) < 1:
+            yield problem("plan.out-of-range", clause=f"gates.{gate.name}.{clause}", low="0", high="1", got=value)
+
+
+def _release(accord: Accord) -> Iterator[Finding]:
+    release, method = accord.release, accord.training.method
+    stacked = isinstance(method, terms.Lora) and method.combine == "stack"
+    if release.form == "adapter" and not isinstance(method, terms.Lora):
+        yield problem("plan.adapter-without-lora", method=method.name)
+    if release.form == "adapter" and not accord.base.source.startswith("hub:"):
+        yield problem("plan.adapter-base", source=accord.base.source)
+    if release.rank is not None and not (stacked and release.form == "adapter"):
+        yield problem("plan.rank-unused", rank=release.rank)
+    if release.rank is None and stacked and release.form == "adapter":
+        yield problem("plan.rank-missing")
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _percent(basis_points: int) -> str:
+    return f"{basis_points / 100:g} %"
