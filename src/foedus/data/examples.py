@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
-__all__ = ["Example", "Span", "chunks", "normalised", "of_text", "spans_of_bmes", "spans_of_iob2", "words_of"]
+__all__ = [
+    "Example",
+    "Span",
+    "chunks",
+    "normalised",
+    "of_text",
+    "repaired",
+    "spans_of_bmes",
+    "spans_of_iob2",
+    "words_of",
+]
 
 _WORD = re.compile(
     r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"  # one ideograph, kana or hangul sign
@@ -54,6 +64,7 @@ class Example(NamedTuple):
 
 def of_text(text: str, *, level: str | None = None) -> Example:
     """An example without label, to predict from; `level` (word, character) for entity tasks."""
+    text = text.strip()
     if level is None:
         return Example(text)
     return Example(text, tokens=tuple(text) if level == "character" else tuple(token for token, _ in words_of(text)))
@@ -120,6 +131,11 @@ def spans_of_bmes(tags: Sequence[str]) -> list[Span]:
     if kind:
         raise ValueError(f"B-{kind} at token {start + 1} without its end")
     return out
+
+
+def repaired(tags: Sequence[str]) -> list[Span]:
+    """The entities of ill-formed tags: B and S begin, M, I and E go on; the CoNLL rule does the rest."""
+    return chunks([tag if tag == "O" else "BI"[tag[:1] in "MIE"] + tag[1:] for tag in tags])
 
 
 def _parts(tag: str, prefixes: str) -> tuple[str, str]:

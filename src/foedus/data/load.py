@@ -6,12 +6,11 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import CallerError
-from foedus.data.examples import Example, Span, spans_of_bmes, spans_of_iob1, spans_of_iob2, words_of
+from foedus.data.examples import Example, Span, repaired, spans_of_bmes, spans_of_iob1, spans_of_iob2, words_of
 from foedus.data.mapping import DataMapping
 from foedus.data.rows import Row, format_of, read_rows
 from foedus.records import terms
@@ -28,6 +27,7 @@ class Loaded:
     examples: list[tuple[Example, str | None]] = field(default_factory=list)
     skipped_empty: int = 0
     ignored: int = 0
+    repaired: int = 0
 
 
 def load_file(path: Path, mapping: DataMapping, task: terms.Task) -> Loaded:
@@ -64,6 +64,7 @@ def _examples(
         if example is None:
             loaded.ignored += 1
             continue
+        loaded.repaired = reader.repaired
         yield example, _scalar(row, mapping.split.by) if mapping.split.by else None
 
 
@@ -83,6 +84,7 @@ class _Reader:
         self.tags = columns.tags or ("-1" if conll else None)
         self.document = columns.document or ("document" if conll else None)
         self.labels = frozenset(task.labels)
+        self.repaired = 0
 
     def example(self, row: Row) -> Example | None:
         """The example of a row; None when its label is one to ignore."""
@@ -136,9 +138,16 @@ class _Reader:
         try:
             spans = _READ_TAGS[style](tags)
         except ValueError as error:
-            raise CallerError(
-                "data.bad-tags", path=str(row.path), line=row.line, wanted=f"well-formed {style} tags", got=str(error)
-            ) from error
+            if self.mapping.ill_formed == "refuse":
+                raise CallerError(
+                    "data.bad-tags",
+                    path=str(row.path),
+                    line=row.line,
+                    wanted=f"well-formed {style} tags",
+                    got=str(error),
+                ) from error
+            self.repaired += 1
+            spans = repaired(tags)
         tokens, spans = self._at_level(row, tokens, spans)
         joiner = "" if self.level == "character" else " "
         return Example(joiner.join(tokens), tokens=tuple(tokens), spans=self._typed(row, spans), document=document)
@@ -170,11 +179,20 @@ class _Reader:
                 raise self._bad_span(row, f"{span.type} from {span.start} to {span.end} in {len(text)} characters")
         words = [(sign, at) for at, sign in enumerate(text)] if self.level == "character" else words_of(text)
         kept = self._typed(row, spans)
-        over = [self._over(row, span, words) for span in kept]
-        for one, two in pairwise(over):
-            if two.start < one.end:
-                raise self._bad_span(row, f"{one.type} and {two.type} over the same {self.level}")
-        return Example(text, tokens=tuple(word for word, _ in words), spans=tuple(over), document=document)
+        over = self._apart(row, [self._over(row, span, words) for span in kept])
+        return Example(text, tokens=tuple(word for word, _ in words), spans=over, document=document)
+
+    def _apart(self, row: Row, spans: list[Span]) -> tuple[Span, ...]:
+        """Spans of which none lies over another: as they are, or with `ill_formed: repair` the longest first."""
+        kept: list[Span] = []
+        for span in sorted(spans, key=lambda span: (span.start - span.end, span)):
+            other = next((one for one in kept if span.start < one.end and one.start < span.end), None)
+            if other is None:
+                kept.append(span)
+            elif self.mapping.ill_formed == "refuse":
+                raise self._bad_span(row, f"{other.type} and {span.type} over the same {self.level}")
+        self.repaired += len(kept) < len(spans)
+        return tuple(sorted(kept))
 
     def _over(self, row: Row, span: Span, words: list[tuple[str, int]]) -> Span:
         """A span of characters as the span of the words that it touches."""
@@ -236,7 +254,7 @@ def _text(row: Row, column: str, *, strip: bool = True) -> str:
         raise _bad_value(row, column, value)
     if not value.strip() or value.strip() in ("nan", "NaN"):
         raise _EmptyTextError(column, repr(value[:20]))
-    return _utf8(row, column, value.strip() if strip else value)
+    return _utf8(row, column, value.strip() if strip else value.rstrip())
 
 
 def _scalar(row: Row, column: str) -> str:

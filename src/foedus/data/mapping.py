@@ -74,6 +74,8 @@ class DataMapping(Record):
     Rows (or entities) with a label in `ignore` are left out. `tags`: `iob1` (also for ill-formed tags, read by the
     CoNLL rule), `iob2`, `bmes` (also BIOES) or `spans`. `level` is what one token of the file is, when that is not
     the accord's level.
+
+    `ill_formed: repair` reads ill-formed tags by the CoNLL rule, and of spans over one another keeps the longest.
     """
 
     kind: ClassVar[str] = "data-mapping"
@@ -91,6 +93,7 @@ class DataMapping(Record):
     empty: Literal["refuse", "skip"] = "refuse"
     tags: Literal["iob1", "iob2", "bmes", "spans"] | None = None
     level: Literal["word", "character"] | None = None
+    ill_formed: Literal["refuse", "repair"] = "refuse"
     span_end: Literal["exclusive", "inclusive"] = "exclusive"
     span_keys: SpanKeys = Field(default_factory=SpanKeys)
     split: Split = Field(default_factory=Split)

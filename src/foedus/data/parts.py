@@ -22,7 +22,8 @@ __all__ = ["Parts", "open_parts"]
 class Parts:
     """The examples of each part in their committed order, and the card that describes them.
 
-    `skipped_empty` and `ignored` count the rows that the mapping left out.
+    `skipped_empty` and `ignored` count the rows that the mapping left out, `repaired` those whose tags or spans it
+    mended.
     """
 
     train: tuple[Example, ...]
@@ -32,6 +33,7 @@ class Parts:
     mapping: DataMapping
     skipped_empty: int = 0
     ignored: int = 0
+    repaired: int = 0
 
     @property
     def commitments(self) -> dict[PartName, str]:
@@ -54,12 +56,13 @@ def open_parts(mapping_path: Path, *, task: terms.Task, member: str, secret_key:
     mapping = read_mapping(mapping_path)
     files = mapping.parts or PartFiles(train=mapping.path)
     gathered: dict[PartName, list[Example]] = {part: [] for part in PART_NAMES}
-    skipped = ignored = 0
+    skipped = ignored = repaired = 0
     for part in PART_NAMES:
         if (name := getattr(files, part)) is None:
             continue
         loaded = load_file(mapping_path.parent / name, mapping, task)
         skipped, ignored = skipped + loaded.skipped_empty, ignored + loaded.ignored
+        repaired += loaded.repaired
         split = _split_of(mapping, files) if part == "train" else None
         for example, by in loaded.examples:
             gathered[part_of(example, by, split, key=secret_key) if split else part].append(example)
@@ -84,6 +87,7 @@ def open_parts(mapping_path: Path, *, task: terms.Task, member: str, secret_key:
         mapping=mapping,
         skipped_empty=skipped,
         ignored=ignored,
+        repaired=repaired,
     )
 
 
