@@ -1,0 +1,566 @@
+"""The rules: what each type of act asks of the state before it, and what it changes. One function a type.
+
+A rule gets the draft of the state, who acted, and the typed body. It raises `Refused` when the act may not stand;
+otherwise it changes the draft. Rules know no clock and no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from foedus.core.clock import parse
+from foedus.core.envelope import unb64
+from foedus.core.errors import CallerError
+from foedus.core.keys import verify
+from foedus.ledger.consortium import Ballot, Card, Consortium, ProposalState, Replacement, RunState
+from foedus.records import acts, terms
+from foedus.records.accord import Accord, Member
+from foedus.records.acts import possession_message, rotation_message
+from foedus.records.base import Record, decimal
+from foedus.records.release import Proposal
+from foedus.records.weights import capped_shares, equal_shares
+
+__all__ = ["RULES", "Draft", "Refused", "Site", "shares"]
+
+
+class Refused(Exception):  # noqa: N818 - it never leaves the fold, which turns it into a VerifyError
+    """An act may not stand: a code of this room and its fields."""
+
+    def __init__(self, code: str, **fields: object) -> None:
+        super().__init__(code)
+        self.code, self.fields = code, fields
+
+
+@dataclass(slots=True)
+class Draft:
+    """The state while it is folded: `Consortium` with mappings that rules may change. Values inside stay frozen."""
+
+    size: int = 0
+    recorded_at: str | None = None
+    anchor: str | None = None
+    accord: Accord | None = None
+    accord_digest: str | None = None
+    accords: dict[str, Accord] = field(default_factory=dict)
+    signed: dict[str, frozenset[str]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    key_log: dict[tuple[str, str], tuple[tuple[int, str], ...]] = field(default_factory=dict)
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    frozen: dict[str, Any] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
+    cards: dict[str, Card] = field(default_factory=dict)
+    runs: dict[str, RunState] = field(default_factory=dict)
+    evidence: dict[str, acts.EnterEvidence] = field(default_factory=dict)
+    verdicts: dict[str, acts.EnterVerdicts] = field(default_factory=dict)
+    ballots: dict[tuple[str, str], Ballot] = field(default_factory=dict)
+    proposals: dict[str, ProposalState] = field(default_factory=dict)
+    replacements: dict[str, Replacement] = field(default_factory=dict)
+    erased: dict[str, str] = field(default_factory=dict)
+
+    def view(self) -> Consortium:
+        """The draft read as a consortium: it shares the draft's mappings and is for use within one rule."""
+        return Consortium(**{name: getattr(self, name) for name in self.__slots__})
+
+    def set_key(self, party: str, purpose: str, public: str) -> None:
+        """Put a key in force; one key under two names or purposes is refused."""
+        self.require_own(party, purpose, public)
+        self.keys[party, purpose] = public
+        self.key_log[party, purpose] = (*self.key_log.get((party, purpose), ()), (self.size, public))
+
+    def require_own(self, party: str, purpose: str, public: str) -> None:
+        """Refuse a key that anyone ever had under another name or purpose."""
+        for (name, other), log in self.key_log.items():
+            if (name, other) != (party, purpose) and any(known == public for _, known in log):
+                raise Refused("key-twice", party=party, purpose=purpose, other=name, other_purpose=other)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where an act stands: its entry's digest and index, who acted, and the objects at hand."""
+
+    entry: str
+    index: int
+    actor: str
+    recorded_at: str
+    objects: Callable[[str], bytes | None]
+
+    def record(self, kind: type[R], digest: str) -> R:
+        """The record that an entry names by digest; refused when it is not at hand or another."""
+        data = self.objects(digest)
+        if data is None:
+            raise Refused("object-missing", digest=digest, kind=kind.kind)
+        record = kind.from_bytes(data)
+        if record.digest != digest:
+            raise Refused("object-changed", digest=digest, got=record.digest)
+        return record
+
+
+R = TypeVar("R", bound=Record)
+Rule = Callable[[Draft, Site, Any], None]
+RULES: dict[str, Rule] = {}
+
+
+def _rule(kind: type[Record]) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        RULES[kind.kind] = function
+        return function
+
+    return register
+
+
+def _in_force(draft: Draft) -> tuple[Accord, str]:
+    if draft.accord is None or draft.accord_digest is None:
+        raise Refused("not-in-force")
+    return draft.accord, draft.accord_digest
+
+
+# ── accord ───────────────────────────────────────────────────────────────────
+
+
+@_rule(acts.ProposeAccord)
+def _propose_accord(draft: Draft, site: Site, act: acts.ProposeAccord) -> None:
+    if act.accord in draft.accords:
+        raise Refused("proposed-twice", digest=act.accord)
+    accord = site.record(Accord, act.accord)
+    if draft.anchor is None:
+        if accord.prev is not None or site.actor != accord.coordinator.name:
+            raise Refused("bad-genesis", coordinator=accord.coordinator.name, version=accord.version)
+        draft.anchor = act.accord
+        for (party, purpose), public in _keys_of(accord).items():
+            draft.set_key(party, purpose, public)
+    else:
+        _amends(draft, accord)
+    draft.accords[act.accord] = accord
+    draft.signed[act.accord] = frozenset()
+
+
+def _amends(draft: Draft, accord: Accord) -> None:
+    old, digest = _in_force(draft)
+    if accord.prev != digest or accord.version != old.version + 1:
+        raise Refused("not-the-next-accord", expected=digest, got=str(accord.prev), version=old.version + 1)
+    if (accord.name, accord.coordinator.name) != (old.name, old.coordinator.name):
+        raise Refused("other-consortium", expected=f"{old.name}, {old.coordinator.name}", got=accord.name)
+    parties = {party for party, _ in draft.keys}
+    for (party, purpose), public in _keys_of(accord).items():
+        if party in parties and draft.keys[party, purpose] != public:
+            raise Refused("keys-differ", party=party, purpose=purpose)
+        draft.require_own(party, purpose, public)
+
+
+def _keys_of(accord: Accord) -> dict[tuple[str, str], str]:
+    hub = accord.coordinator
+    keys = {(hub.name, "act"): hub.keys.act, (hub.name, "log"): hub.keys.log}
+    for member in accord.members:
+        keys |= {(member.name, purpose): key for purpose, key in member.keys.model_dump().items()}
+    return keys
+
+
+def act_key(draft: Draft, actor: str, accord: str) -> str | None:
+    """The key that must have signed an entry: the actor's in force, else the one in the accord that it acts on."""
+    if (key := draft.keys.get((actor, "act"))) is not None:
+        return key
+    proposed = draft.accords.get(accord)
+    member = proposed.member(actor) if proposed else None
+    return member.keys.act if member else None
+
+
+@_rule(acts.SignAccord)
+def _sign_accord(draft: Draft, site: Site, act: acts.SignAccord) -> None:
+    accord = draft.accords.get(act.accord)
+    if accord is None:
+        raise Refused("unknown-subject", digest=act.accord, what="accord")
+    if act.accord != draft.accord_digest and accord.prev != draft.accord_digest:
+        raise Refused("accord-overtaken", digest=act.accord)
+    member = accord.member(site.actor) or (draft.accord.member(site.actor) if draft.accord else None)
+    if member is None:
+        raise Refused("not-entitled", type=act.kind, who="a member of the accord")
+    if site.actor in draft.signed[act.accord]:
+        raise Refused("signed-twice", digest=act.accord)
+    message = possession_message(act.accord, site.actor)
+    for purpose, public, proof in (
+        ("witness", member.keys.witness, act.witness_proof),
+        ("release", member.keys.release, act.release_proof),
+    ):
+        if not verify(draft.keys.get((site.actor, purpose), public), unb64(proof), message):
+            raise Refused("bad-proof", party=site.actor, purpose=purpose)
+    draft.signed[act.accord] |= {site.actor}
+    if act.accord != draft.accord_digest and _ratified(draft, act.accord, accord):
+        _enact(draft, act.accord, accord)
+
+
+def _ratified(draft: Draft, digest: str, accord: Accord) -> bool:
+    view = draft.view()
+    if view.tally(digest).outcome != "approved":
+        return False
+    return accord.prev is None or not view.unsigned(digest)
+
+
+def _enact(draft: Draft, digest: str, accord: Accord) -> None:
+    keys = _keys_of(accord)
+    for place in [place for place in draft.keys if place not in keys]:
+        del draft.keys[place]
+    for (party, purpose), public in keys.items():
+        if (party, purpose) not in draft.keys:
+            draft.set_key(party, purpose, public)
+    draft.accord, draft.accord_digest = accord, digest
+    if accord.prev is not None:
+        draft.left -= {member.name for member in accord.members}
+    draft.cards = {name: card for name, card in draft.cards.items() if accord.member(name)}
+
+
+@_rule(acts.Leave)
+def _leave(draft: Draft, site: Site, act: acts.Leave) -> None:  # noqa: ARG001 - the reason is for people
+    draft.left |= {site.actor}
+
+
+# ── keys ─────────────────────────────────────────────────────────────────────
+
+
+@_rule(acts.RotateKey)
+def _rotate(draft: Draft, site: Site, act: acts.RotateKey) -> None:
+    if act.purpose == "log":
+        raise Refused("log-key-stays")
+    if draft.keys.get((site.actor, act.purpose)) != act.old:
+        raise Refused("not-the-key-in-force", party=site.actor, purpose=act.purpose)
+    _proven(draft, site.actor, act.purpose, act.old, act.new, act.proof)
+    draft.set_key(site.actor, act.purpose, act.new)
+
+
+@_rule(acts.ReplaceKey)
+def _replace(draft: Draft, site: Site, act: acts.ReplaceKey) -> None:
+    old = draft.keys.get((act.member, act.purpose))
+    if old is None or act.member == site.actor:
+        raise Refused("not-entitled", type=act.kind, who="another party, for a key that is in force")
+    _proven(draft, act.member, act.purpose, old, act.new, act.proof)
+    draft.replacements[site.entry] = Replacement(act, site.actor, old)
+
+
+def _proven(draft: Draft, party: str, purpose: str, old: str, new: str, proof: str) -> None:
+    _, digest = _in_force(draft)
+    same_kind = new.partition(":")[0] == old.partition(":")[0]
+    if not same_kind or not verify(new, unb64(proof), rotation_message(digest, party, purpose, old, new)):
+        raise Refused("bad-proof", party=party, purpose=purpose)
+    if any(known == new for _, known in draft.key_log.get((party, purpose), ())):
+        raise Refused("key-twice", party=party, purpose=purpose, other=party, other_purpose=purpose)
+    draft.require_own(party, purpose, new)
+
+
+# ── data ─────────────────────────────────────────────────────────────────────
+
+
+@_rule(acts.RegisterCard)
+def _register(draft: Draft, site: Site, act: acts.RegisterCard) -> None:
+    accord, _ = _in_force(draft)
+    member = accord.member(site.actor)
+    assert member is not None  # noqa: S101 - `entitled` let only members through
+    _meets_terms(accord, member, act)
+    draft.cards[site.actor] = Card(act, site.entry, site.index)
+
+
+def _meets_terms(accord: Accord, member: Member, act: acts.RegisterCard) -> None:
+    data = accord.data
+    for clause, allowed, got in (
+        ("data.licences", data.licences, act.licence),
+        ("data.consents", data.consents, act.consent),
+    ):
+        if allowed and got not in allowed:
+            raise Refused("against-clause", clause=clause, expected=", ".join(allowed), got=got)
+    if "contributor" not in member.roles:
+        if set(act.parts) != {"test"} or act.examples:
+            raise Refused("auditor-trains", member=member.name, parts=", ".join(sorted(act.parts)))
+    elif "train" not in act.parts or act.examples < max(1, data.min_examples):
+        expected = f"a train part of at least {max(1, data.min_examples)} examples"
+        raise Refused("against-clause", clause="data.min_examples", expected=expected, got=str(act.examples))
+
+
+# ── runs ─────────────────────────────────────────────────────────────────────
+
+
+@_rule(acts.OpenRun)
+def _open_run(draft: Draft, site: Site, act: acts.OpenRun) -> None:
+    accord, digest = _in_force(draft)
+    if act.run in draft.runs:
+        raise Refused("run-twice", run=act.run)
+    day = str(parse(site.recorded_at).date())
+    if not accord.valid.first <= day <= accord.valid.last:
+        raise Refused("against-clause", clause="valid", expected=f"{accord.valid.first} – {accord.valid.last}", got=day)
+    if list(act.roster) != sorted(set(act.roster)) or len(act.roster) < accord.aggregation.min_members:
+        raise Refused("bad-roster", run=act.run, got=", ".join(act.roster), min_members=accord.aggregation.min_members)
+    free = {member.name: member for member in draft.view().members if "contributor" in member.roles}
+    for name in act.roster:
+        if name not in free or name in draft.frozen or name not in draft.cards:
+            raise Refused("not-on-roster", run=act.run, member=name)
+        _meets_terms(accord, free[name], draft.cards[name].act)
+    cards = {name: draft.cards[name].act for name in act.roster}
+    draft.runs[act.run] = RunState(act, digest, site.index, cards)
+
+
+def shares(rule: terms.Combine, cards: dict[str, int]) -> dict[str, str]:
+    """The weights that a round must state, as decimals, from the registered counts of training examples."""
+    exact = capped_shares(cards, rule.cap_bp) if rule.weights == "examples" else equal_shares(tuple(cards))
+    return {name: decimal(share) for name, share in exact.items()}
+
+
+def _open(draft: Draft, name: str) -> RunState:
+    run = draft.runs.get(name)
+    if run is None or run.close is not None:
+        raise Refused("run-not-open", run=name)
+    return run
+
+
+@_rule(acts.CloseRound)
+def _close_round(draft: Draft, _site: Site, act: acts.CloseRound) -> None:
+    run = _open(draft, act.run)
+    accord = draft.accords[run.accord]
+    if run.accord != draft.accord_digest:
+        raise Refused("accord-overtaken", digest=run.accord)
+    if act.round != run.round + 1 or act.round > accord.training.rounds:
+        raise Refused("wrong-round", run=act.run, expected=run.round + 1, got=act.round, rounds=accord.training.rounds)
+    used, out = [u.member for u in act.used], [o.member for o in act.left_out]
+    sound = used == sorted(set(used)) and len(out) == len(set(out)) and not set(used) & set(out)
+    if not sound or {*used, *out} != set(run.opened.roster):
+        raise Refused("bad-used", run=act.run, round=act.round, used=", ".join(used), left_out=", ".join(out))
+    if len(used) < accord.aggregation.min_members:
+        raise Refused("too-few", run=act.run, round=act.round, needed=accord.aggregation.min_members, got=len(used))
+    if not {m.member for m in act.measured} <= {m.name for m in accord.members}:
+        raise Refused("stranger", run=act.run, got=", ".join(m.member for m in act.measured))
+    earlier = {u.reply for other in draft.runs.values() for close in other.closes for u in close.used}
+    replies = [u.reply for u in act.used]
+    if len(set(replies)) != len(replies) or earlier & set(replies) or any(u.staleness >= act.round for u in act.used):
+        raise Refused("reply-again", run=act.run, round=act.round)
+    expected = shares(accord.aggregation.combine, {name: run.cards[name].examples for name in used})
+    for item in act.used:
+        if item.weight != expected[item.member]:
+            raise Refused("wrong-weight", member=item.member, round=act.round, expected=expected[item.member],
+                          got=item.weight)  # fmt: skip
+    draft.runs[act.run] = replace(run, closes=(*run.closes, act))
+
+
+@_rule(acts.CloseRun)
+def _close_run(draft: Draft, _site: Site, act: acts.CloseRun) -> None:
+    run = _open(draft, act.run)
+    training = draft.accords[run.accord].training
+    if act.outcome != "failed" and run.accord != draft.accord_digest:
+        raise Refused("accord-overtaken", digest=run.accord)
+    if act.rounds != run.round or not 0 <= act.released_round <= run.round:
+        raise Refused("wrong-round", run=act.run, expected=run.round, got=act.rounds, rounds=training.rounds)
+    if act.state != run.state_after(act.released_round):
+        raise Refused("wrong-state", run=act.run, expected=run.state_after(act.released_round), got=act.state)
+    early = training.early_stopping is not None
+    finished = {
+        "done": act.rounds == training.rounds and (early or act.released_round == act.rounds),
+        "stopped-early": early,
+        "failed": True,
+    }
+    if not finished[act.outcome]:
+        raise Refused("wrong-outcome", run=act.run, got=act.outcome, rounds=training.rounds, closed=act.rounds)
+    draft.runs[act.run] = replace(run, close=act)
+
+
+def _finished(draft: Draft, name: str) -> RunState:
+    run = draft.runs.get(name)
+    if run is None or run.close is None or run.close.outcome == "failed":
+        raise Refused("run-not-done", run=name)
+    return run
+
+
+@_rule(acts.EnterEvidence)
+def _evidence(draft: Draft, _site: Site, act: acts.EnterEvidence) -> None:
+    run = _finished(draft, act.run)
+    accord = draft.accords[run.accord]
+    if act.evidence in draft.evidence:
+        raise Refused("entered-twice", digest=act.evidence)
+    if (act.credit is None) != isinstance(accord.credit, terms.NoCredit):
+        raise Refused("against-clause", clause="credit", expected=accord.credit.name, got=act.credit or "none")
+    if not {item.member for item in act.replies} <= {member.name for member in accord.members}:
+        raise Refused("stranger", run=act.run, got=", ".join(item.member for item in act.replies))
+    draft.evidence[act.evidence] = act
+
+
+@_rule(acts.EnterVerdicts)
+def _verdicts(draft: Draft, _site: Site, act: acts.EnterVerdicts) -> None:
+    _finished(draft, act.run)
+    if not any(item.run == act.run for item in draft.evidence.values()):
+        raise Refused("no-evidence", run=act.run)
+    if act.verdicts in draft.verdicts:
+        raise Refused("entered-twice", digest=act.verdicts)
+    draft.verdicts[act.verdicts] = act
+
+
+# ── releases ─────────────────────────────────────────────────────────────────
+
+
+@_rule(acts.Propose)
+def _propose(draft: Draft, site: Site, act: acts.Propose) -> None:
+    accord, digest = _in_force(draft)
+    if act.proposal in draft.proposals:
+        raise Refused("proposed-twice", digest=act.proposal)
+    proposal = site.record(Proposal, act.proposal)
+    run = _finished(draft, proposal.run)
+    evidence, verdicts = draft.evidence.get(proposal.evidence), draft.verdicts.get(proposal.verdicts)
+    previous = draft.proposals.get(proposal.previous) if proposal.previous else None
+    cards = {item.card for item in run.cards.values()}
+    registered = {item.act.card for item in draft.cards.values()} | cards
+    sound = {
+        "accord": proposal.accord == digest == run.accord,
+        "state": run.close is not None and proposal.state == run.close.state,
+        "base": proposal.base == accord.base.pin,
+        "evidence": evidence is not None and evidence.run == proposal.run,
+        "credit": evidence is not None and proposal.credit == evidence.credit,
+        "verdicts": verdicts is not None and (verdicts.run, verdicts.model) == (proposal.run, proposal.model),
+        "cards": cards <= set(proposal.cards) <= registered and len(set(proposal.cards)) == len(proposal.cards),
+        "custody": proposal.custody == accord.custody,
+        "previous": proposal.previous is None or (previous is not None and previous.published is not None),
+    }
+    for name, holds in sound.items():
+        if not holds:
+            raise Refused("bad-proposal", digest=act.proposal, field=name, got=str(getattr(proposal, name)))
+    draft.proposals[act.proposal] = ProposalState(proposal, act.proposal, site.index)
+
+
+def _votable(draft: Draft, matter: str, subject: str) -> None:
+    """A vote on this matter can be open on this subject."""
+    proposal = draft.proposals.get(subject)
+    known = {
+        "release": proposal is not None and proposal.proposal.accord == draft.accord_digest,
+        "revoke": proposal is not None and proposal.published is not None and proposal.revoked is None,
+        "key": subject in draft.replacements,
+        "waive": proposal is None and subject not in draft.replacements and subject not in draft.accords,
+    }
+    if not known[matter]:
+        raise Refused("unknown-subject", digest=subject, what=matter)
+
+
+@_rule(acts.Vote)
+def _vote(draft: Draft, site: Site, act: acts.Vote) -> None:
+    _votable(draft, act.matter, act.subject)
+    if site.actor not in draft.view().voters(act.matter, act.subject):
+        raise Refused("not-entitled", type=act.kind, who="a member with a vote on this")
+    ballot = draft.ballots.get((act.matter, act.subject), Ballot(act.matter, act.subject))
+    if ballot.outcome == "rejected" and act.matter == "revoke":
+        ballot = Ballot(act.matter, act.subject)
+    if ballot.outcome is not None:
+        raise Refused("vote-closed", digest=act.subject, outcome=ballot.outcome)
+    draft.ballots[act.matter, act.subject] = replace(ballot, votes={**ballot.votes, site.actor: act.choice})
+    _show(draft, act.matter, act.subject)
+
+
+@_rule(acts.CloseVote)
+def _close_vote(draft: Draft, _site: Site, act: acts.CloseVote) -> None:
+    _votable(draft, act.matter, act.subject)
+    ballot = draft.ballots.get((act.matter, act.subject), Ballot(act.matter, act.subject))
+    if ballot.outcome is not None:
+        raise Refused("vote-closed", digest=act.subject, outcome=ballot.outcome)
+    tally = draft.view().tally(act.subject, matter=act.matter)
+    if tally.outcome is None:
+        raise Refused("vote-undecided", digest=act.subject, needed=tally.needed, approved=len(tally.approved),
+                      missing=", ".join(tally.missing))  # fmt: skip
+    if tally.outcome != act.outcome:
+        raise Refused("wrong-count", digest=act.subject, expected=tally.outcome, got=act.outcome)
+    draft.ballots[act.matter, act.subject] = replace(ballot, outcome=act.outcome)
+    _show(draft, act.matter, act.subject)
+    if act.matter == "key" and act.outcome == "approved":
+        _carry_out(draft, draft.replacements[act.subject])
+
+
+def _show(draft: Draft, matter: str, subject: str) -> None:
+    """A proposal shows the votes and outcome of its ballot."""
+    if matter == "release":
+        ballot, state = draft.ballots[matter, subject], draft.proposals[subject]
+        draft.proposals[subject] = replace(state, votes=ballot.votes, outcome=ballot.outcome)
+
+
+def _carry_out(draft: Draft, replacement: Replacement) -> None:
+    act = replacement.act
+    if draft.keys.get((act.member, act.purpose)) != replacement.old:
+        raise Refused("not-the-key-in-force", party=act.member, purpose=act.purpose)
+    draft.set_key(act.member, act.purpose, act.new)
+    if act.purpose == "act":
+        draft.frozen.pop(act.member, None)
+
+
+@_rule(acts.Publish)
+def _publish(draft: Draft, _site: Site, act: acts.Publish) -> None:
+    state = draft.proposals.get(act.proposal)
+    if state is None or state.outcome != "approved":
+        raise Refused("not-approved", digest=act.proposal, matter="release")
+    if state.published is not None:
+        raise Refused("published-twice", digest=act.proposal)
+    draft.proposals[act.proposal] = replace(state, published=act)
+
+
+@_rule(acts.Revoke)
+def _revoke(draft: Draft, _site: Site, act: acts.Revoke) -> None:
+    state = draft.proposals.get(act.proposal)
+    ballot = draft.ballots.get(("revoke", act.proposal))
+    if state is None or state.revoked is not None or ballot is None or ballot.outcome != "approved":
+        raise Refused("not-approved", digest=act.proposal, matter="revoke")
+    draft.proposals[act.proposal] = replace(state, revoked=act)
+
+
+@_rule(acts.Erase)
+def _erase(draft: Draft, site: Site, act: acts.Erase) -> None:
+    owners = {card.act.card: name for name, card in draft.cards.items()}
+    for run in draft.runs.values():
+        owners |= {card.card: name for name, card in run.cards.items()}
+        owners |= {item.reply: item.member for close in run.closes for item in (*close.used, *close.measured)}
+    kept = act.object in draft.accords or act.object in draft.proposals
+    assert draft.accord is not None  # noqa: S101 - the fold let only acts under an accord in force through
+    if kept or site.actor != owners.get(act.object, draft.accord.coordinator.name):
+        raise Refused("not-entitled", type=act.kind, who="the owner of an object that the fold can do without")
+    if act.object in draft.erased:
+        raise Refused("erased-twice", digest=act.object)
+    draft.erased[act.object] = site.actor
+
+
+def entitled(draft: Draft, kind: str, actor: str, body: Any) -> str | None:
+    """None when the actor may do acts of this type in this state; else who may."""
+    accord = draft.accord
+    if kind in ("accord.propose", "accord.sign"):
+        free = kind == "accord.sign" or accord is None or actor == accord.coordinator.name
+        return None if free else "the coordinator"
+    if accord is None:
+        raise Refused("not-in-force")
+    is_member = any(member.name == actor for member in draft.view().members)
+    is_coordinator = actor == accord.coordinator.name
+    if kind in ("key.rotate", "key.replace", "object.erase"):
+        has_left = accord.member(actor) is not None and actor in draft.left and kind != "key.replace"
+        return None if is_member or is_coordinator or has_left else "a party of the accord in force"
+    if kind in ("member.leave", "data.register", "vote.cast"):
+        return None if is_member else "a member that signed the accord in force and has not left"
+    if kind == "vote.close" and is_member and _about_the_coordinator(draft, accord, body):
+        return None
+    return None if is_coordinator else "the coordinator"
+
+
+def _about_the_coordinator(draft: Draft, accord: Accord, body: acts.CloseVote) -> bool:
+    replacement = draft.replacements.get(body.subject)
+    return replacement is not None and replacement.act.member == accord.coordinator.name
+
+
+def typed(kind: str, body: dict[str, Any]) -> Record:
+    """The body of an entry as its record; refused when a field is unknown, missing, of another type or spelling."""
+    model = acts.BODIES.get(kind)
+    if model is None:
+        raise Refused("unknown-act", type=kind, known=", ".join(sorted(acts.BODIES)))
+    try:
+        act = model.model_validate(body)
+    except ValueError as error:
+        raise Refused("bad-body", type=kind, reason=_first(error)) from error
+    if act.model_dump(mode="json") != body:
+        raise Refused("bad-body", type=kind, reason="another spelling, or a default that is not written out")
+    return act
+
+
+def _first(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    return f"{'.'.join(map(str, errors()[0]['loc']))}: {errors()[0]['msg']}" if errors else str(error)
+
+
+def guarded(rule: Rule, draft: Draft, site: Site, act: Record) -> None:
+    """Apply a rule; what core refuses (an object, base64, a key) is refused here too."""
+    try:
+        rule(draft, site, act)
+    except CallerError as error:
+        raise Refused("malformed", reason=error.code) from error
