@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from foedus.core.messages import catalogue, language, say
 
@@ -34,10 +35,17 @@ def texts(command: Any, path: str = "foedus") -> Iterator[tuple[str, str]]:
         yield from texts(child, f"{path} {name}")
 
 
-def page(command: Any, path: Sequence[str], panels: Mapping[str, Sequence[str]] | None = None) -> str:
+def page(
+    command: Any,
+    path: Sequence[str],
+    panels: Mapping[str, Sequence[str]] | None = None,
+    *,
+    with_global: bool = True,
+) -> str:
     """The help page of a command.
 
     `panels`: for the root, the titles under which its commands stand (a catalogue key → names).
+    `with_global`: say which options every command takes.
     """
     children = _children(command)
     parameters = _shown(command)
@@ -54,19 +62,23 @@ def page(command: Any, path: Sequence[str], panels: Mapping[str, Sequence[str]] 
         rows = [(_name(p), _meaning(p)) for p in parameters if p.param_type_name == kind]
         if rows:
             parts.append(_rows(say(f"cli.help.{title}"), rows))
-    spelt = (
-        "--workspace DIR",
-        "--json",
-        "--lang en|zh",
-        "-q, --quiet",
-        "-v, --verbose",
-        "-y, --yes",
-        "--version",
-        "--help",
-    )
-    keys = ("workspace", "json", "lang", "quiet", "verbose", "yes", "version", "help")
-    parts.append(_rows(say("cli.help.global"), [(s, say(f"cli.option.{k}")) for s, k in zip(spelt, keys, strict=True)]))
+    if with_global:
+        parts.append(
+            _rows(say("cli.help.global"), [(spelt, say(f"cli.option.{key}")) for key, spelt in _GLOBAL.items()])
+        )
     return "\n\n".join(parts)
+
+
+_GLOBAL = {
+    "workspace": "--workspace DIR",
+    "json": "--json",
+    "lang": "--lang en|zh",
+    "quiet": "-q, --quiet",
+    "verbose": "-v, --verbose",
+    "yes": "-y, --yes",
+    "version": "--version",
+    "help": "-h, --help",
+}
 
 
 def _children(command: Any) -> dict[str, Any]:
@@ -87,16 +99,25 @@ def _name(parameter: Any) -> str:
         many = "…" if parameter.nargs == -1 else ""
         return (metavar if parameter.required else f"[{metavar}]") + many
     spelt = ", ".join(sorted([*parameter.opts, *parameter.secondary_opts], key=len))
-    choices = getattr(parameter.type, "choices", None)
-    if parameter.is_flag:
-        return spelt
-    return f"{spelt} {'|'.join(map(str, choices)) if choices else parameter.metavar or parameter.type.name.upper()}"
+    return spelt if parameter.is_flag else f"{spelt} {parameter.metavar or _value(parameter)}"
+
+
+def _value(parameter: Any) -> str:
+    """What an option takes: its choices or its kind. Typer keeps the annotation from 0.29 on, click's type before."""
+    if (descriptor := getattr(parameter, "type_descriptor", None)) is None:
+        choices = getattr(parameter.type, "choices", None)
+        return "|".join(map(str, choices)) if choices else str(parameter.type.name).upper()
+    annotation = descriptor.annotation
+    inner = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
+    if all(isinstance(kind, str) for kind in inner):
+        return "|".join(inner)
+    return {int: "N", Path: "PATH"}.get(inner[0], "TEXT")
 
 
 def _meaning(parameter: Any) -> str:
     text = translated(inspect.cleandoc(parameter.help or ""))
     default = parameter.default
-    if default in (None, False, (), [], "") or parameter.is_flag or callable(default):
+    if default in (None, False, (), [], "") or parameter.is_flag or callable(default) or not parameter.show_default:
         return text
     return f"{text} [{say('cli.help.default')} {default}]".strip()
 

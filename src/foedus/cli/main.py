@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from foedus.cli import doctor
+from foedus.cli import accord, doctor
 from foedus.cli.help import page
 from foedus.cli.shell import JSON_VERSION, shell
 from foedus.core.errors import CallerError, FoedusError
@@ -26,9 +26,10 @@ from foedus.core.messages import LANGUAGES, ErrorText, error_text, set_language
 
 __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
-GROUPS: dict[str, typer.Typer] = {}
+GROUPS = {"accord": accord.app}
 COMMANDS = {"doctor": doctor.doctor}
 PANELS = {
+    "agree": ("accord",),
     "here": ("doctor",),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
