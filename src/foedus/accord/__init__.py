@@ -3,7 +3,7 @@
 No torch, no network and no clock: an accord is judged by what it says.
 """
 
-from foedus.accord.amend import amended, amended_from
+from foedus.accord.amend import amended
 from foedus.accord.check import findings
 from foedus.accord.diff import Change, difference
 from foedus.accord.explain import explain
@@ -18,7 +18,6 @@ __all__ = [
     "Draft",
     "Finding",
     "amended",
-    "amended_from",
     "compile_plan",
     "difference",
     "explain",

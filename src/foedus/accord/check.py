@@ -46,11 +46,11 @@ def _votes(accord: Accord) -> Iterator[Finding]:
     for clause, veto in (("amendment.veto", accord.amendment.veto), ("release.veto", accord.release.veto)):
         if strangers := sorted(set(veto) - names):
             yield problem("accord.veto-of-stranger", clause=clause, names=", ".join(strangers))
-    # A lost act key is replaced by a vote of the others: they must be able to reach the quorum without its owner.
-    if (others := count - 1) < (wanted := needed(accord.amendment.quorum, count)):
-        yield problem(
-            "accord.lost-key-locks", quorum=accord.amendment.quorum, needed=wanted, others=others, count=count
-        )
+    # A lost key is replaced by a vote of the other members, counted among them alone.
+    if count == 1:
+        yield problem("accord.lost-key-locks", member=accord.members[0].name)
+    elif needed(accord.amendment.quorum, count - 1) == 1:
+        yield warning("accord.one-replaces-key", quorum=accord.amendment.quorum, others=count - 1)
     for clause, quorum in (("amendment.quorum", accord.amendment.quorum), ("release.quorum", accord.release.quorum)):
         if count > 1 and needed(quorum, count) == 1:
             yield warning("accord.one-decides", clause=clause, quorum=quorum, count=count)
@@ -61,8 +61,10 @@ def _votes(accord: Accord) -> Iterator[Finding]:
     ):
         wanted = needed(quorum, count)
         yield note(f"accord.{matter}-count", needed=wanted, count=count, absent=count - wanted + 1)
-    if accord.amendment.veto:
-        yield note("accord.amendment-veto", names=", ".join(accord.amendment.veto))
+    for matter, veto in (("amendment", accord.amendment.veto), ("release", accord.release.veto)):
+        if veto:
+            yield note(f"accord.{matter}-veto", names=", ".join(veto))
+    yield note("accord.coordinator-keys", coordinator=accord.coordinator.name)
 
 
 def _ledger(accord: Accord) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ __all__ = ["Change", "difference"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A clause with its value before and after, as JSON has them. `old` is None for what is new, `new` for what went."""
+    """A clause with its JSON value before and after. `old` is None for what is new, `new` for what went."""
 
     path: str
     old: Any

@@ -16,6 +16,9 @@ __all__ = ["MANDATORY_GATES", "compile_plan", "halves", "plan_findings"]
 MANDATORY_GATES = ("artefact", "utility")
 """Without these a release could carry code or know nothing, so that no accord may leave them out."""
 
+NO_PIN = "sha256:" + "0" * 64
+"""What a sample writes where a digest belongs."""
+
 _BASES = ("package:", "folder:", "hub:")
 
 
@@ -49,7 +52,7 @@ def compile_plan(accord: Accord) -> Plan:
 
 
 def halves(accord: Accord) -> tuple[Half, ...]:
-    """What each round trains. Alternating LoRA begins with B: it starts at zero, so that A alone would learn nothing."""
+    """What each round trains. Alternating LoRA begins with B: B is zero, so that A alone would learn nothing."""
     order: tuple[Half, Half] = ("B", "A") if _alternates(accord) else ("all", "all")
     return tuple(order[number % 2] for number in range(accord.training.rounds))
 
@@ -107,6 +110,8 @@ def _base(accord: Accord) -> Iterator[Finding]:
     kind, _, rest = source.partition(":")
     if not source.startswith(_BASES) or not rest or (kind == "hub" and not all(rest.partition("@"))):
         yield problem("plan.base-source", source=source)
+    if accord.base.pin == NO_PIN:
+        yield problem("plan.no-pin", source=source)
 
 
 def _task(accord: Accord) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """From a draft in YAML, or from the signed form, to a typed accord.
 
-The draft may leave out what has a default and the parties' keys (they come from the files of those who joined), and its
-members, grants and gates stand in any order. What comes out has all of it written down and sorted, so that two drafts that
-mean the same have one id.
+The draft may leave out what has a default and the parties' keys (they come from the files of those who joined); its
+members, grants and gates stand in any order. What comes out has all of it written down and sorted, so that two drafts
+that mean the same have one id.
 The signed form is canonical JSON; it is read to the letter.
 """
 
@@ -190,18 +190,19 @@ class _Form:
         enough = bool(re.fullmatch("[1-9][0-9]{0,8}", rounds)) and int(rounds) >= (4 if alternate else 2)
         aggregation["outer"] = {"name": "nesterov" if enough else "plain"}
 
-    def line(self, path: Path) -> int:
-        """The line of the text for a path in the completed and sorted tree."""
+    def written(self, path: Path) -> Path:
+        """Where the text has what stands at a path of the completed and sorted tree."""
         for above, order in self.order.items():
             if path[: len(above)] == above and len(path) > len(above) and isinstance(at := path[len(above)], int):
-                path = (*above, order[at], *path[len(above) + 1 :])
-        return self.tree.line(path)
+                return (*above, order[at], *path[len(above) + 1 :])
+        return path
 
     def explain(self, error: Any) -> CallerError:
         """What pydantic found, as an error that names line, clause, expected and got."""
         path, kind, record = _locate(error["loc"])
+        path = self.written(path)
         where = _dotted(path) or "(whole)"
-        fields: dict[str, Any] = {"source": self.tree.source, "line": self.line(path), "where": where}
+        fields: dict[str, Any] = {"source": self.tree.source, "line": self.tree.line(path), "where": where}
         got = _shown(error["input"])
         match error["type"]:
             case "extra_forbidden":
@@ -219,10 +220,10 @@ class _Form:
                 return CallerError("accord.unknown-name", **fields, got=got, known=", ".join(known))
             case "literal_error":
                 return CallerError("accord.not-one-of", **fields, got=got, known=error["ctx"]["expected"])
-            case "tuple_type" | "too_short":
-                return CallerError(
-                    "accord.not-a-list" if error["type"] == "tuple_type" else "accord.too-few", **fields, got=got
-                )
+            case "tuple_type":
+                return CallerError("accord.not-a-list", **fields, got=got)
+            case "too_short" if item_type(kind) is not None:
+                return CallerError("accord.too-few", **fields, got=got)
             case "model_type" | "model_attributes_type" | "dict_type":
                 return CallerError("accord.not-a-mapping", **fields, got=got)
         scalar = scalar_kind(kind)
@@ -233,8 +234,9 @@ class _Form:
 
 
 def _locate(loc: tuple[int | str, ...]) -> tuple[Path, Any, type[Record] | None]:
-    """Where in the tree an error of pydantic lies (without the names of variants that pydantic puts between), the type that
-    is expected there, and the record around it.
+    """Where in the tree an error of pydantic lies, the type expected there, and the record around it.
+
+    Between a field and what lies in it, pydantic puts the name of the variant; that is no step in the tree.
     """
     path: Path = ()
     kind: Any = Accord

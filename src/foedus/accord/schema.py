@@ -1,7 +1,7 @@
 """A JSON Schema of the draft, so that an editor completes clauses and marks mistakes while an accord is written.
 
-It describes the YAML form: keys, what has a default and the outer step may be left out; decimals may stand without quotes.
-It is a help, not the judge: `accord check` reads more strictly and knows what a schema cannot say.
+It describes the YAML form: keys, the outer step and what has a default may be left out; decimals stand with or without
+quotes. It is a help, not the judge: `accord check` reads more strictly and knows what a schema cannot say.
 """
 
 from __future__ import annotations

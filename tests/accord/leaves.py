@@ -1,0 +1,111 @@
+"""Every leaf of an accord, and the accord with one leaf changed to another allowed value."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from foedus.records import terms
+from foedus.records.accord import Accord, Amendment, Purpose, ReleaseTerms, Training
+from foedus.records.terms import EarlyStopping, MemberRank
+from samples import keys, sample_accord
+
+Path = tuple[str | int, ...]
+
+_WORDS = {
+    "foedus/v1": None,
+    "separate": "one-process",
+    "one-process": "separate",
+    "alternate": "stack",
+    "stack": "alternate",
+    "linear": "cosine",
+    "cosine": "constant",
+    "constant": "linear",
+    "examples": "equal",
+    "equal": "examples",
+    "clear": None,
+    "folded": "adapter",
+    "adapter": "folded",
+    "published": "withheld",
+    "withheld": "published",
+    "word": "character",
+    "character": "word",
+    "all": "2/3",
+    "2/3": "all",
+    "contributor": "auditor",
+    "auditor": "contributor",
+}
+
+
+def variants() -> tuple[Accord, ...]:
+    """Accords that together hold every field of the schema."""
+    base = sample_accord(
+        purpose=Purpose(summary="Help.", uses=("customer-service",), prohibited=("scoring",)),
+        amendment=Amendment(veto=("bank-a",)),
+        release=ReleaseTerms(licence="Apache-2.0", rank=4, veto=("bank-b",), form="adapter"),
+        data=sample_accord().data.model_copy(update={"licences": ("CC0",), "consents": ("contract",)}),
+        training=Training(
+            seed="s",
+            method=terms.Lora(combine="stack", top_layers=2, member_ranks=(MemberRank(member="bank-a", rank=2),)),
+            craft=terms.Craft(max_steps=9, head_learning_rate="0.01", dropout="0.1"),
+            early_stopping=EarlyStopping(),
+        ),
+    )
+    plain = sample_accord(auditors=("auditor",))
+    others = [
+        plain.model_copy(update={"aggregation": plain.aggregation.model_copy(update={"outer": outer})})
+        for outer in (terms.Plain(), terms.Adam(), terms.Yogi())
+    ]
+    full = plain.training.model_copy(update={"method": terms.Full(top_layers=2)})
+    head = plain.training.model_copy(update={"method": terms.Head()})
+    task = terms.TokenClassification(labels=("PER", "LOC"))
+    return (
+        base,
+        plain,
+        *others,
+        plain.model_copy(update={"training": full, "credit": terms.Reconstruct(), "task": task}),
+        plain.model_copy(update={"training": head, "credit": terms.NoCredit(), "version": 2, "prev": plain.digest}),
+    )
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every scalar of a JSON value with its path."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in items:
+            yield from leaves(one, (*path, key))
+    else:
+        yield path, value
+
+
+def changed(accord: Accord, path: Path) -> Accord | None:
+    """The accord with another value at a leaf; None where the schema knows only one value for it."""
+    tree = accord.model_dump(mode="json")
+    node = tree
+    for part in path[:-1]:
+        node = node[part]
+    for value in _others(path, node[path[-1]]):
+        mutated = copy.deepcopy(tree)
+        inner = mutated
+        for part in path[:-1]:
+            inner = inner[part]
+        inner[path[-1]] = value
+        try:
+            return Accord.model_validate(mutated)
+        except ValueError:
+            continue
+    return None
+
+
+def _others(path: Path, value: Any) -> Iterator[Any]:
+    if value is None:
+        yield from ("sha256:" + "1" * 64, 3, "0.5", {"patience": 1, "min_delta": "0"})
+    elif isinstance(value, int):
+        yield from (value + 1, value - 1)
+    elif value.startswith(("ed25519:", "p256:")):
+        yield getattr(keys("another"), "release" if value.startswith("p256:") else "act")
+    else:
+        yield _WORDS.get(value)
+        yield from (value[:-1] + ending for ending in "012")
+        yield from (value + "x", value + "5")
