@@ -73,6 +73,21 @@ def test_a_value_that_is_not_finite_is_named(bad):
     assert caught.value.code == "state.not-finite"
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 90),
+    st.data(),
+    st.sampled_from([math.nan, math.inf, -math.inf]),
+    st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfloat16]),
+)
+def test_one_bad_value_is_found_wherever_it_stands(size, data, bad, dtype):
+    values = torch.linspace(-9, 9, size).to(dtype)
+    check_finite({"x": values, "counts": torch.tensor([1]), "none": torch.zeros(0)})
+    values[data.draw(st.integers(0, size - 1))] = bad
+    with pytest.raises(CallerError):
+        check_finite({"x": values})
+
+
 def test_a_type_outside_the_list_is_refused():
     with pytest.raises(CallerError) as caught:
         digest({"x": torch.zeros(2, dtype=torch.complex64)})
