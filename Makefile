@@ -16,7 +16,7 @@ help:
 	@echo "make test    the quick tests        make slow   the slow ones"
 	@echo "make check   format, lint, types, layers, documents"
 	@echo "make fix     what a machine can mend"
-	@echo "make docs    docs/reference and docs/errors, from the code and the messages"
+	@echo "make docs    the generated pages: reference, records, errors"
 	@echo "make clean   remove .venv and caches"
 
 setup: $(READY)

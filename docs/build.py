@@ -1,4 +1,4 @@
-"""Writes the pages that nobody should write by hand: docs/reference from the code, docs/errors from the messages.
+"""Writes the pages that nobody should write by hand: reference and formats from the code, errors from the messages.
 
     python docs/build.py            write them
     python docs/build.py --check    say which pages are not what the code says; exit 1 if any
@@ -9,6 +9,7 @@ Code is read, not imported: the reference needs no torch. Only `docs/reference/c
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +20,12 @@ from foedus.core.messages import LANGUAGES, catalogue, rooms
 
 DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "src" / "foedus"
-GENERATED = ("errors", "reference")
+GENERATED = ("errors", "formats/records", "reference")
 
 
 def pages() -> dict[str, str]:
     """Every generated page: its path below docs/ → its text."""
-    return {**dict(_errors()), **dict(_reference()), "reference/commands.md": _commands()}
+    return {**dict(_errors()), **dict(_formats()), **dict(_reference()), "reference/commands.md": _commands()}
 
 
 # ── errors ───────────────────────────────────────────────────────────────────
@@ -59,6 +60,63 @@ def _expected(code: str) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("<", "&lt;").replace("\n", "\n  ")
+
+
+# ── formats ──────────────────────────────────────────────────────────────────
+
+
+def _formats() -> Iterator[tuple[str, str]]:
+    """A page a record: what it says, under which type it is signed, and its fields with types and defaults."""
+    rows = []
+    for path in sorted((SOURCE / "records").glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and (kind := _kind(node)):
+                doc = ast.get_docstring(node) or ""
+                first = " ".join(doc.split("\n\n")[0].split())
+                yield f"formats/records/{kind}.md", _format(node, kind, doc, path.stem)
+                rows.append(f"- [`{kind}`]({kind}.md): {first}")
+    intro = (
+        "Everything that is signed, stored or sent is one of these records: canonical JSON (RFC 8785) without floats.\n"
+        "A field never changes meaning; a new meaning is a new record."
+    )
+    yield "formats/records/index.md", "# Records\n\n" + intro + "\n\n" + "\n".join(rows) + "\n"
+
+
+def _format(node: ast.ClassDef, kind: str, doc: str, module: str) -> str:
+    of_entry = f"The body of an [`entry`](entry.md) whose `type` is `{kind}`."
+    alone = f"In an envelope its type is `application/vnd.foedus.{kind}+json`."
+    head = "| field | type | default |\n| --- | --- | --- |"
+    parts = (
+        f"# `{kind}`",
+        doc,
+        of_entry if module == "acts" and kind != "entry" else alone,
+        "The bytes are canonical JSON with every field written out.",
+        "\n".join([head, *(_field(item) for item in node.body if _is_field(item))]),
+        f"Declared as `{node.name}` in [`foedus.records.{module}`](../../reference/records.md), which describes the types.",
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _kind(node: ast.ClassDef) -> str:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and ast.unparse(item.target) == "kind" and item.value is not None:
+            return str(ast.literal_eval(item.value))
+    return ""
+
+
+def _is_field(item: ast.stmt) -> bool:
+    return isinstance(item, ast.AnnAssign) and not ast.unparse(item.annotation).startswith("ClassVar")
+
+
+def _field(item: ast.stmt) -> str:
+    assert isinstance(item, ast.AnnAssign)  # noqa: S101 - `_is_field` has looked
+    value = ast.unparse(item.value) if item.value is not None else ""
+    if found := re.search(r"default_factory=([\w.]+)|default=([^,)]+\)?)", value):
+        value = found[2] or f"{found[1]}()"
+    elif value.startswith("Field("):
+        value = ""
+    annotation = ast.unparse(item.annotation).replace("|", "\\|")
+    return f"| `{ast.unparse(item.target)}` | `{annotation}` | {f'`{value}`' if value else 'must be given'} |"
 
 
 # ── reference ────────────────────────────────────────────────────────────────

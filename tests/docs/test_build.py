@@ -44,6 +44,17 @@ def test_every_room_has_a_page_with_its_public_names(pages):
     assert "_refuse_floats" not in core
 
 
+def test_every_act_of_the_ledger_and_every_signed_document_has_a_page_with_its_fields(pages):
+    from foedus.records.acts import BODIES, Entry
+    from foedus.records.asks import Ask, Reply
+    from foedus.records.release import Proposal
+
+    for record in (*BODIES.values(), Entry, Ask, Reply, Proposal):
+        page = pages[f"formats/records/{record.kind}.md"]
+        assert (f"`type` is `{record.kind}`" in page) or (f"`{record.payload_type()}`" in page)
+        assert all(f"| `{field}` |" in page for field in record.model_fields)
+
+
 def test_every_command_has_its_help_page(pages):
     for path, text in texts(command_tree()):
         command = " ".join(word for word in path.split(" ") if word.islower() and not word.startswith(("-", "[")))

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 WRITTEN = sorted(
     path
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    if path.parent.name not in ("errors", "reference")
+    if path.parent.name not in ("errors", "records", "reference")
 )
 
 
