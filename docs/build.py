@@ -92,7 +92,7 @@ def _format(node: ast.ClassDef, kind: str, doc: str, module: str) -> str:
         of_entry if module == "acts" and kind != "entry" else alone,
         "The bytes are canonical JSON with every field written out.",
         "\n".join([head, *(_field(item) for item in node.body if _is_field(item))]),
-        f"Declared as `{node.name}` in [`foedus.records.{module}`](../../reference/records.md), which describes the types.",
+        f"Declared as `{node.name}` in [`foedus.records.{module}`](../../reference/records.md), beside the types.",
     )
     return "\n\n".join(parts) + "\n"
 
