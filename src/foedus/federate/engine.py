@@ -1,0 +1,137 @@
+"""Engines carry bytes to members and bytes back. They see members' names, messages and a deadline, and nothing else.
+
+`InProcess` calls one function for each member, on worker processes forked from this one, so that the base model is in
+memory once and each worker is single-threaded. A member always goes to the same worker, which keeps what it prepared.
+A worker that dies takes nothing with it: its members are left out of the step, and the next step starts a new worker.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Protocol
+
+__all__ = ["Deliver", "Engine", "InProcess"]
+
+Deliver = Callable[[str, bytes], bytes]
+"""`deliver(member, message)` gives the member's reply: on one machine `node.handle`, elsewhere a wire."""
+
+
+class Engine(Protocol):
+    """Carries one step's messages."""
+
+    def carry(self, messages: Mapping[str, bytes], *, deadline_seconds: float) -> Iterator[tuple[str, bytes | str]]:
+        """Each member with its reply as it arrives, or with the code of why there is none."""
+
+    def close(self) -> None:
+        """Let go of processes and connections."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: ForkProcess
+    pipe: Connection
+    busy: str | None = None
+
+
+@dataclass(slots=True)
+class InProcess:
+    """Members in this process (`workers=0`), or on forked workers that share this process's memory."""
+
+    deliver: Deliver
+    workers: int = 0
+    _pool: dict[int, _Worker] = field(default_factory=dict)
+
+    def carry(self, messages: Mapping[str, bytes], *, deadline_seconds: float) -> Iterator[tuple[str, bytes | str]]:
+        """Each member with its reply, or `engine.late` or `engine.member-gone`."""
+        if not self.workers:
+            end = time.monotonic() + deadline_seconds
+            for member in sorted(messages):
+                yield member, self.deliver(member, messages[member]) if time.monotonic() < end else "engine.late"
+            return
+        yield from self._carry_on_workers(messages, time.monotonic() + deadline_seconds)
+
+    def _carry_on_workers(self, messages: Mapping[str, bytes], end: float) -> Iterator[tuple[str, bytes | str]]:
+        queues = self._queues(sorted(messages))
+        for slot in queues:
+            self._send_next(slot, queues, messages)
+        while any(worker.busy for worker in self._pool.values()):
+            pipes = {worker.pipe: slot for slot, worker in self._pool.items() if worker.busy}
+            ready = wait(list(pipes), timeout=max(0.0, end - time.monotonic()))
+            if not ready:
+                break
+            for pipe in ready:
+                slot = pipes[pipe]  # type: ignore[index]  # wait gives back the pipes it was given
+                worker = self._pool[slot]
+                member, worker.busy = worker.busy or "", None
+                try:
+                    yield member, worker.pipe.recv_bytes()
+                except (EOFError, OSError):
+                    yield member, "engine.member-gone"
+                    self._drop(slot)
+                self._send_next(slot, queues, messages)
+        for slot, worker in list(self._pool.items()):
+            if worker.busy:
+                yield worker.busy, "engine.late"
+                self._drop(slot)
+        for queue in queues.values():
+            for member in queue:
+                yield member, "engine.late"
+
+    def _queues(self, members: Sequence[str]) -> dict[int, list[str]]:
+        queues: dict[int, list[str]] = {}
+        for i, member in enumerate(members):
+            queues.setdefault(i % self.workers, []).append(member)
+        return queues
+
+    def _send_next(self, slot: int, queues: dict[int, list[str]], messages: Mapping[str, bytes]) -> None:
+        if not queues.get(slot):
+            return
+        if slot not in self._pool:
+            self._pool[slot] = self._start()
+        member = queues[slot].pop(0)
+        worker = self._pool[slot]
+        worker.busy = member
+        try:
+            worker.pipe.send((member, messages[member]))
+        except OSError:
+            worker.pipe.close()  # the next `wait` finds it closed; the member is reported gone
+            self._pool[slot] = self._start()
+            self._pool[slot].busy = member
+            self._pool[slot].pipe.send((member, messages[member]))
+
+    def _start(self) -> _Worker:
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, ours, self.deliver), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _drop(self, slot: int) -> None:
+        worker = self._pool.pop(slot)
+        worker.pipe.close()
+        worker.process.kill()
+        worker.process.join()
+
+    def close(self) -> None:
+        """End the workers."""
+        for slot in list(self._pool):
+            self._drop(slot)
+
+
+def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
+    """A worker: messages in, replies out, until the pipe closes."""
+    other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the coordinator's to handle
+    while True:
+        try:
+            member, message = pipe.recv()
+        except EOFError:
+            return
+        pipe.send_bytes(deliver(member, message))

@@ -1,0 +1,82 @@
+"""What a conversation yields and receives. It knows no transport, no keys and no ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from foedus.core.errors import RunError
+from foedus.core.objects import ObjectStore
+from foedus.records.acts import LeftOut, Used
+from foedus.records.asks import AskBody, Reply
+from foedus.records.release import Snapshot
+from foedus.state import State, check_finite, from_bytes, to_bytes
+
+__all__ = ["Answer", "Answers", "Closed", "Send", "open_state", "put_state", "sort_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Asks to members, all of one step of a round; several asks for a member travel as one message.
+
+    `offset` tells apart messages of one kind of step within a round.
+    """
+
+    round: int
+    step: str
+    asks: Mapping[str, tuple[AskBody, ...]]
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verified reply and its digest (of the signed document). Its objects lie in the store."""
+
+    digest: str
+    reply: Reply
+
+
+Answers = Mapping[str, tuple[Answer | LeftOut, ...]]
+"""For each member asked, in member order: an answer to each ask, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A round is over: what the driver stores, and then writes to the ledger as `round.close`."""
+
+    snapshot: Snapshot
+    state: str
+    used: tuple[Used, ...]
+    measured: tuple[Used, ...]
+    left_out: tuple[LeftOut, ...]
+    validation_loss: str | None
+
+
+def sort_out(answers: Answers, which: int) -> tuple[dict[str, Answer], list[LeftOut]]:
+    """The answers to the ask at position `which`, by member in order, and those left out."""
+    done: dict[str, Answer] = {}
+    left: list[LeftOut] = []
+    for member in sorted(answers):
+        match answers[member][which]:
+            case Answer() as answer if answer.reply.outcome == "done":
+                done[member] = answer
+            case Answer() as answer:
+                left.append(LeftOut(member=member, code=answer.reply.code or answer.reply.outcome))
+            case LeftOut() as missing:
+                left.append(missing)
+    return done, left
+
+
+def put_state(store: ObjectStore, state: State) -> str:
+    """Store a state; the digest of its bytes, under which it travels."""
+    return store.put(to_bytes(state))
+
+
+def open_state(store: ObjectStore, digest: str, *, what: str) -> State:
+    """A stored state, every value finite; RunError `run.bad-state` names `what` it was meant to be."""
+    try:
+        state = from_bytes(store.get(digest))
+        check_finite(state)
+    except Exception as error:
+        raise RunError("run.bad-state", what=what, digest=digest, reason=str(error)[:300]) from error
+    return state

@@ -1,0 +1,450 @@
+"""The hall, the coordinator's side: one run from top to bottom.
+
+(1) an accord is in force today, and its plan can work;
+(2) the base model is the pinned one; the start state is drawn from the public seed and travels as bytes;
+(3) `run.open`: roster, start state, numerics;
+(4) rounds: the conversation yields asks, the engine carries them, replies are verified and stored as they arrive, and
+    each round ends with `round.close`: the only point a run resumes from;
+(5) `run.close`: which round's state goes on;
+(6) the outcome is measured where the data is: each member alone with the same steps, then federated beside alone;
+(7) `evidence.enter`: figures and credit, with the replies they rest on.
+
+Kill it at any instant: started again, it goes on from the last closed round, sends the asks that it had signed, and
+reaches the same state. A run in this process needs every member's key to be readable here, so it is refused unless
+the accord says `custody: one-process`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from foedus.accord import compile_plan, in_force_on
+from foedus.core.clock import Clock, parse, spell
+from foedus.core.digest import hex_of, sha256
+from foedus.core.envelope import Envelope
+from foedus.core.errors import FoedusError, RunError
+from foedus.core.files import write_atomic
+from foedus.core.keys import PrivateKey
+from foedus.core.objects import ObjectStore
+from foedus.core.parcel import Parcel
+from foedus.core.rng import PublicRng
+from foedus.examine import credit_report, examination
+from foedus.examine.figures import read_counts
+from foedus.federate.engine import Engine
+from foedus.federate.rounds import Shares, first_snapshot, rounds, shares_among, weighted_loss
+from foedus.federate.talk import Answer, Answers, Closed, Send, open_state, put_state, sort_out
+from foedus.ledger.consortium import Consortium, RunState
+from foedus.records import terms
+from foedus.records.accord import Accord
+from foedus.records.acts import CloseRound, CloseRun, EnterEvidence, LeftOut, OpenRun, Used
+from foedus.records.asks import Alone, Ask, AskBody, Evaluate, Gradient, Place, Reply, Train, Validate
+from foedus.records.base import Record, open_record
+from foedus.records.evidence import CreditReport, Examination
+from foedus.records.plan import Plan
+from foedus.records.release import Snapshot
+from foedus.state import State, digest, to_bytes
+
+if TYPE_CHECKING:
+    from foedus.train.model import Model
+
+__all__ = ["Event", "Hall", "Outcome", "Report", "numerics", "run", "start_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run, for those who watch: `kind` and plain fields."""
+
+    kind: str
+    fields: Mapping[str, object]
+
+
+Report = Callable[[Event], None]
+
+
+class Ledgered(Protocol):
+    """The consortium's ledger, as a run needs it."""
+
+    def state(self) -> Consortium:
+        """What the entries say now."""
+
+    def record(self, act: Record, objects: Iterable[bytes] = ()) -> None:
+        """Sign an act as the coordinator, with the objects that it names, and append it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """What a run needs from the coordinator's workspace. `folder` holds this run's asks and index of replies."""
+
+    ledger: Ledgered
+    act: PrivateKey
+    store: ObjectStore
+    folder: Path
+    clock: Clock
+    report: Report = field(default=lambda _: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run gave. `state` is the released state's digest, `released` the object it lies in."""
+
+    run: str
+    state: str
+    released: str
+    rounds: int
+    released_round: int
+    examination: Examination
+    credit: CreditReport | None
+    evidence: str
+
+
+def numerics() -> dict[str, str]:
+    """What the bits of a training step depend on beside the accord: versions, processor features, threads."""
+    import peft
+    import torch
+    import transformers
+
+    return {
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "machine": platform.machine(),
+        "peft": peft.__version__,
+        "precision": "float32",
+        "python": platform.python_version(),
+        "threads": "1 a worker",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def start_of(accord: Accord, plan: Plan, *, base: Path) -> tuple[State, Model]:
+    """The start state of any run under this accord, and the model that it belongs to."""
+    from foedus.train.model import build, start_state
+
+    model = build(base, plan.task, plan.method, dropout=plan.craft.dropout)
+    return start_state(model, base=base, rng=PublicRng(accord.training.seed, "start")), model
+
+
+def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
+    """Carry the run of this name to its end, from wherever it stands.
+
+    Raises:
+        CallerError: the accord's plan cannot work.
+        RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.over`, `run.too-few-members`, `run.stopped`.
+    """
+    # (1) An accord is in force, and its plan can work.
+    known = hall.ledger.state()
+    accord = _accord_in_force(known, hall.clock)
+    plan = compile_plan(accord)
+
+    # (2), (3) Open the run, or find it open.
+    if name not in known.runs:
+        _open(hall, known, plan, name, start)
+        known = hall.ledger.state()
+    this = known.runs[name]
+    if any(entered.run == name for entered in known.evidence.values()):
+        raise RunError("run.over", run=name)
+    weights = shares_among({m: card.examples for m, card in this.cards.items()}, plan.combine)
+    post = _Post(hall, known, accord, name, sha256(this.opened.to_bytes()), plan.deadline_seconds, engine)
+
+    # (4) Rounds.
+    snapshot = _resume_point(hall, this, name, start)
+    plan = _for(plan, this.opened.roster)
+    if this.close is None:
+        snapshot = _rounds(hall, post, plan, snapshot, weights)
+
+        # (5) Which state goes on.
+        state = digest(open_state(hall.store, snapshot.best_state, what="the released state"))
+        close = CloseRun(
+            run=name,
+            outcome="stopped-early" if snapshot.stopped else "done",
+            rounds=snapshot.round,
+            released_round=snapshot.best_round,
+            state=state,
+        )
+        hall.ledger.record(close)
+    closes = hall.ledger.state().runs[name]
+    assert closes.close is not None  # noqa: S101 - written above, or found
+    state = closes.close.state
+
+    # (6) Measured where the data is.
+    first = first_snapshot(name, start, hall.store).state
+    evidence, replies = _examine(hall, post, plan, snapshot, accord, first, state)
+    credit = _credit(hall, post, plan, closes, snapshot, first, weights)
+
+    # (7) Evidence and credit into the ledger.
+    objects = [evidence.to_bytes(), *([credit.to_bytes()] if credit else [])]
+    enter = EnterEvidence(
+        run=name, evidence=evidence.digest, credit=credit.digest if credit else None, replies=tuple(replies)
+    )
+    hall.ledger.record(enter, objects)
+    hall.report(Event("examined", {"examination": evidence, "credit": credit}))
+    return Outcome(
+        name, state, snapshot.best_state, snapshot.round, snapshot.best_round, evidence, credit, evidence.digest
+    )
+
+
+def _accord_in_force(known: Consortium, clock: Clock) -> Accord:
+    if known.accord is None:
+        missing = sorted({name for digest in known.accords for name in known.unsigned(digest)})
+        raise RunError("run.no-accord", missing=", ".join(missing) or "–")
+    today = clock().date()
+    if not in_force_on(known.accord, today):
+        raise RunError("run.not-in-force", first=known.accord.valid.first, last=known.accord.valid.last, today=today)
+    return known.accord
+
+
+def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State) -> None:
+    """Write `run.open`: the contributors that registered a card and have not left."""
+    here = {member.name for member in known.members}
+    roster = tuple(m for m in plan.members if m in known.cards and m in here and m not in known.frozen)
+    if len(roster) < plan.min_members:
+        without = [m for m in plan.members if m not in roster]
+        raise RunError("run.no-cards", expected=plan.min_members, got=len(roster), without=", ".join(without))
+    opened = OpenRun(run=name, roster=roster, start=digest(start), engine="inprocess", numerics=numerics())
+    hall.ledger.record(opened, [to_bytes(start)])
+    hall.report(Event("opened", {"run": name, "roster": roster, "rounds": plan.rounds}))
+
+
+def _for(plan: Plan, roster: tuple[str, ...]) -> Plan:
+    """The plan for the members on the roster."""
+    from dataclasses import replace
+
+    return replace(plan, members=tuple(sorted(roster)))
+
+
+def _resume_point(hall: Hall, this: RunState, name: str, start: State) -> Snapshot:
+    """The snapshot of the last closed round; before the first, the start."""
+    if not this.closes:
+        return first_snapshot(name, start, hall.store)
+    snapshot = Snapshot.from_bytes(hall.store.get(this.closes[-1].snapshot))
+    hall.report(Event("resumed", {"run": name, "round": snapshot.round}))
+    return snapshot
+
+
+def _rounds(hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, shares: Shares) -> Snapshot:
+    """Drive the conversation to its end."""
+    talk = rounds(plan, snapshot, store=hall.store, shares=shares)
+    step = next(talk, None)
+    while step is not None:
+        answers: Answers = {}
+        match step:
+            case Send():
+                answers = post.exchange(step)
+            case Closed():
+                snapshot = step.snapshot
+                _close_round(hall, post.name, step)
+                if (hall.folder / "stop").exists():
+                    raise RunError("run.stopped", run=post.name, round=snapshot.round)
+        try:
+            step = talk.send(answers)
+        except StopIteration:
+            step = None
+    return snapshot
+
+
+def _close_round(hall: Hall, name: str, closed: Closed) -> None:
+    """Objects first, then the entry that names them."""
+    snapshot = closed.snapshot
+    hall.store.put(snapshot.to_bytes())
+    hall.ledger.record(
+        CloseRound(
+            run=name, round=snapshot.round, snapshot=snapshot.digest, state=closed.state, used=closed.used,
+            measured=closed.measured, left_out=closed.left_out, validation_loss=closed.validation_loss,
+        )
+    )  # fmt: skip
+    hall.report(
+        Event(
+            "round",
+            {
+                "round": snapshot.round,
+                "used": [one.member for one in closed.used],
+                "left_out": {one.member: one.code for one in closed.left_out},
+                "loss": closed.validation_loss,
+                "start_loss": snapshot.losses[0] if snapshot.losses else None,
+            },
+        )
+    )
+
+
+# ── asks out, replies in ─────────────────────────────────────────────────────
+
+_FIRST_NUMBER = {"train": 1, "measure": 2, "alone": 50, "evaluate": 1, "rebuild": 100}
+
+
+@dataclass(slots=True)
+class _Post:
+    """Signs asks, has them carried, verifies and stores what comes back; what was sent and got before is used again."""
+
+    hall: Hall
+    known: Consortium
+    accord: Accord
+    name: str
+    roster: str
+    deadline_seconds: int
+    engine: Engine
+
+    def exchange(self, send: Send) -> Answers:
+        """The answers to one step's asks, by member in order."""
+        got: dict[str, list[Answer | LeftOut | None]] = {}
+        asked: dict[str, list[tuple[int, str, Envelope, AskBody]]] = {}
+        for member in sorted(send.asks):
+            got[member] = []
+            for which, body in enumerate(send.asks[member]):
+                name, document, answer = self._ask(member, send, which, body)
+                got[member].append(answer)
+                if answer is None:
+                    asked.setdefault(member, []).append((which, name, document, body))
+        messages = {member: self._message(parts) for member, parts in asked.items()}
+        for member, raw in self.engine.carry(messages, deadline_seconds=self.deadline_seconds):
+            came = self._read(member, asked[member], raw)
+            for (which, name, _, _), one in zip(asked[member], came, strict=True):
+                got[member][which] = one
+                if isinstance(one, Answer):
+                    self._index(name, one.digest)
+            codes = [one.code if isinstance(one, LeftOut) else one.reply.code or "" for one in came]
+            fields = {"round": send.round, "step": send.step, "member": member, "code": next(filter(None, codes), "")}
+            self.hall.report(Event("answered", fields))
+        return {m: tuple(one or LeftOut(member=m, code="engine.late") for one in ones) for m, ones in got.items()}
+
+    def _ask(self, member: str, send: Send, which: int, body: AskBody) -> tuple[str, Envelope, Answer | None]:
+        """The signed ask for a place: the one signed before, while it can still be answered; else a new attempt."""
+        number = _FIRST_NUMBER[send.step] + send.offset + which
+        attempt = 0
+        while (path := self._ask_path(member, send.round, number, attempt + 1)).exists():
+            attempt += 1
+            document = Envelope.from_bytes(path.read_bytes())
+            ask, name = open_record(Ask, document), sha256(document.to_bytes())
+            answer = self._answered(name)
+            done = answer is not None and answer.reply.outcome == "done"
+            open_still = answer is None and self.hall.clock() < parse(ask.not_after)
+            if ask.body == body and ask.roster == self.roster and (done or open_still):
+                return name, document, answer
+        ask = Ask(
+            accord=self.accord.digest,
+            place=Place(run=self.name, round=send.round, attempt=attempt + 1, number=number),
+            member=member,
+            roster=self.roster,
+            not_after=spell(self.hall.clock() + timedelta(seconds=self.deadline_seconds)),
+            body=body,
+        )
+        document = ask.sign(self.hall.act)
+        write_atomic(path, document.to_bytes())
+        return sha256(document.to_bytes()), document, None
+
+    def _ask_path(self, member: str, round_: int, number: int, attempt: int) -> Path:
+        return self.hall.folder / "asks" / member / f"{round_}-{number}-{attempt}.json"
+
+    def _message(self, parts: list[tuple[int, str, Envelope, AskBody]]) -> bytes:
+        needed = {name for _, _, _, body in parts for name in _named(body)}
+        objects = {name: self.hall.store.get(name) for name in sorted(needed)}
+        return Parcel(tuple(document for _, _, document, _ in parts), objects).to_bytes()
+
+    def _read(
+        self, member: str, parts: list[tuple[int, str, Envelope, AskBody]], raw: bytes | str
+    ) -> list[Answer | LeftOut]:
+        """Verified answers, one an ask; or why not."""
+        if isinstance(raw, str):
+            return [LeftOut(member=member, code=raw) for _ in parts]
+        try:
+            parcel = Parcel.from_bytes(raw)
+            if len(parcel.documents) != len(parts):
+                raise RunError("run.bad-reply", kind="message", reason=f"{len(parcel.documents)} replies")
+            return [
+                self._verified(member, name, document, parcel)
+                for (_, name, _, _), document in zip(parts, parcel.documents, strict=True)
+            ]
+        except FoedusError as error:
+            return [LeftOut(member=member, code=f"reply:{error.code}") for _ in parts]
+
+    def _verified(self, member: str, name: str, document: Envelope, parcel: Parcel) -> Answer:
+        document.require(self.known.keys[member, "act"], who=member)
+        reply = open_record(Reply, document)
+        if reply.ask != name or reply.member != member:
+            raise RunError("run.bad-reply", kind="reply", reason="it answers another ask")
+        for wanted in reply.objects.values():
+            if wanted not in parcel.objects:
+                raise RunError("run.bad-reply", kind="reply", reason=f"object {wanted} is missing")
+            self.hall.store.put(parcel.objects[wanted])
+        return Answer(self.hall.store.put(document.to_bytes()), reply)
+
+    def _index(self, ask: str, reply: str) -> None:
+        write_atomic(self.hall.folder / "replies" / hex_of(ask), reply.encode())
+
+    def _answered(self, ask: str) -> Answer | None:
+        path = self.hall.folder / "replies" / hex_of(ask)
+        if not path.exists():
+            return None
+        reply = path.read_text()
+        return Answer(reply, open_record(Reply, Envelope.from_bytes(self.hall.store.get(reply))))
+
+
+def _named(body: AskBody) -> tuple[str, ...]:
+    """The states that an ask names: what must travel with it."""
+    match body:
+        case Train() | Alone():
+            return (body.start,)
+        case Validate():
+            return (body.state,)
+        case Gradient():
+            return (body.start, body.end)
+        case Evaluate():
+            return (body.start, body.state)
+
+
+# ── evidence and credit ──────────────────────────────────────────────────────
+
+
+def _examine(
+    hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, accord: Accord, first: str, state: str
+) -> tuple[Examination, list[Used]]:
+    """Each member alone with the same steps, then the counts of federated beside alone; auditors measure theirs."""
+    from foedus.tasks import task_of
+
+    fewer = accord.training.early_stopping is not None
+    alone = Alone(start=first, rounds=max(1, snapshot.round) if fewer else plan.rounds)
+    answers = post.exchange(Send(max(1, snapshot.round), "alone", dict.fromkeys(plan.members, (alone,))))
+    trained, _ = sort_out(answers, 0)
+    known = hall.ledger.state()
+    auditors = [m.name for m in known.members if "contributor" not in m.roles and m.name in known.cards]
+    ask = Evaluate(start=first, state=snapshot.best_state, replicates=plan.replicates)
+    asked = sorted([*trained, *auditors])
+    answers = post.exchange(Send(snapshot.round + 1, "evaluate", dict.fromkeys(asked, (ask,))))
+    measured, _ = sort_out(answers, 0)
+    task = task_of(plan.task)
+    counts = {
+        member: read_counts(
+            task, answer.reply.body, hall.store.get(answer.reply.objects["replicates"]), plan.replicates
+        )
+        for member, answer in measured.items()
+    }
+    evidence = examination(plan, run=post.name, state=state, members=counts)
+    return evidence, [Used(member=m, reply=answer.digest, weight="0") for m, answer in measured.items()]
+
+
+def _credit(
+    hall: Hall, post: _Post, plan: Plan, this: RunState, snapshot: Snapshot, first: str, shares: Shares
+) -> CreditReport | None:
+    """The credit of each member, from the signed updates and gradients of the rounds up to the released one."""
+    if isinstance(plan.credit, terms.NoCredit):
+        return None
+    assert this.close is not None  # noqa: S101 - a closed run is examined
+    asked = count()
+
+    def loss(state: State) -> Fraction:
+        """A rebuilt state's loss, asked of the members like any other."""
+        body = Validate(state=put_state(hall.store, state))
+        step = Send(snapshot.round + 1, "rebuild", dict.fromkeys(plan.members, (body,)), next(asked))
+        answered, _ = sort_out(post.exchange(step), 0)
+        return weighted_loss(answered, shares(tuple(answered)))
+
+    closes = this.closes[: this.close.released_round]
+    return credit_report(
+        plan, run=this.opened.run, closes=closes, losses=snapshot.losses, start_state=first, store=hall.store,
+        shares=shares, loss=loss,
+    )  # fmt: skip
