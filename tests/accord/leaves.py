@@ -85,7 +85,9 @@ def changed(accord: Accord, path: Path) -> Accord | None:
     node = tree
     for part in path[:-1]:
         node = node[part]
-    for value in _others(path, node[path[-1]]):
+    for value in _others(node[path[-1]]):
+        if value == node[path[-1]]:
+            continue
         mutated = copy.deepcopy(tree)
         inner = mutated
         for part in path[:-1]:
@@ -98,7 +100,7 @@ def changed(accord: Accord, path: Path) -> Accord | None:
     return None
 
 
-def _others(path: Path, value: Any) -> Iterator[Any]:
+def _others(value: Any) -> Iterator[Any]:
     if value is None:
         yield from ("sha256:" + "1" * 64, 3, "0.5", {"patience": 1, "min_delta": "0"})
     elif isinstance(value, int):

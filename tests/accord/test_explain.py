@@ -24,7 +24,7 @@ FIXED = {
     "credit.name",
     "gates.name",
 }
-"""Clauses with a single value, and names that decide which other clauses there are: these differ between the variants."""
+"""Clauses with a single value, and names that choose which other clauses there are: the variants differ in those."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def paths(accord: Accord) -> set[str]:
 def test_the_variants_together_hold_every_clause_of_the_schema() -> None:
     import re
 
-    held = set().union(*map(paths, variants()))
+    held = set().union(*map(paths, variants())) - {"training.early_stopping"}  # null where it is left out
     assert {re.sub(r"\[[^\]]*\]", "", clause.path) for clause in clauses()} == held
 
 
