@@ -55,6 +55,10 @@ def _refine(record: type[Record], schema: dict[str, Any]) -> None:
     named = "name" in record.model_fields and record.model_fields["name"].default == _tag_or_none(record)
     schema["required"] = ["name", *required] if named and "name" not in required else required
     for name, shape in schema["properties"].items():
+        # Behind a validator of ours pydantic leaves its own words for a range.
+        for own, word in (("ge", "minimum"), ("le", "maximum")):
+            if own in shape:
+                shape[word] = shape.pop(own)
         kind = field_type(record, name)
         scalar = _SCALARS.get(scalar_kind(kind))
         if scalar is None:
