@@ -1,0 +1,63 @@
+"""One party's folder, and what it does there: make keys, invite and join, sign, act, keep a copy of the ledger.
+
+Before there is a hub, acts travel as files:
+
+    coordinator   create_coordinator → invite → collect_joined → propose_accord → collect_acts → export_ledger
+    member        join → receive_accord → sign_accord → make_act → take_ledger
+
+A workspace belongs to one party and holds only its private keys. `practice` makes several at once
+and says so everywhere.
+"""
+
+from foedus.workspace.acting import (
+    act,
+    collect_acts,
+    consortium,
+    export_ledger,
+    make_act,
+    outbox,
+    pending,
+    rotate_key,
+    take_ledger,
+)
+from foedus.workspace.folder import (
+    Workspace,
+    create_coordinator,
+    open_workspace,
+    practice,
+    private_key,
+    readable_private_keys,
+    working,
+)
+from foedus.workspace.joining import collect_joined, coordinator_keys, invite, join, joined_keys, read_invitation
+from foedus.workspace.signing import Offer, drafted_accord, propose_accord, receive_accord, sign_accord
+
+__all__ = [
+    "Offer",
+    "Workspace",
+    "act",
+    "collect_acts",
+    "collect_joined",
+    "consortium",
+    "coordinator_keys",
+    "create_coordinator",
+    "drafted_accord",
+    "export_ledger",
+    "invite",
+    "join",
+    "joined_keys",
+    "make_act",
+    "open_workspace",
+    "outbox",
+    "pending",
+    "practice",
+    "private_key",
+    "propose_accord",
+    "read_invitation",
+    "readable_private_keys",
+    "receive_accord",
+    "rotate_key",
+    "sign_accord",
+    "take_ledger",
+    "working",
+]
