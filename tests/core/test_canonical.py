@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,19 @@ VALUES = st.recursive(
 @given(VALUES)
 @settings(max_examples=100, deadline=None)
 def test_what_is_encoded_is_decoded_to_the_same_value(value):
+    assert decode(encode(value)) == value
+
+
+@given(VALUES)
+@settings(max_examples=400, deadline=None)
+def test_the_quick_encoder_writes_what_rfc8785_writes(value):
+    assert encode(value) == rfc8785.dumps(value)
+
+
+@given(st.dictionaries(st.text(st.characters(codec="ascii"), max_size=3), TEXT | WHOLE, max_size=5))
+@settings(max_examples=400, deadline=None)
+def test_the_quick_encoder_sorts_and_escapes_ascii_as_rfc8785_does(value):
+    assert encode(value) == rfc8785.dumps(value)
     assert decode(encode(value)) == value
 
 
@@ -60,6 +74,11 @@ def test_floats_and_what_json_lacks_are_no_canonical_json(value):
         (b'{"a": 1}', "canonical.not-canonical"),
         (b'"\\u0061"', "canonical.not-canonical"),
         (b"-0", "canonical.not-canonical"),
+        (b"9007199254740992", "canonical.not-json"),
+        (b"-9007199254740992", "canonical.not-json"),
+        (b'"\\ud800"', "canonical.not-json"),
+        (b'{"\\u00e9":1}', "canonical.not-canonical"),
+        ('{"\ufb33":1,"😀":2}'.encode(), "canonical.not-canonical"),
         (b"1\n", "canonical.not-canonical"),
         (b"\xef\xbb\xbf1", "canonical.not-json"),
     ],
