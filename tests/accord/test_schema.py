@@ -12,33 +12,31 @@ from foedus.accord import json_schema
 from foedus.core.yaml import read_yaml
 
 SCHEMA = json_schema()
-KNOWN = set(
-    [
-        "$defs",
-        "$ref",
-        "$schema",
-        "additionalProperties",
-        "anyOf",
-        "const",
-        "default",
-        "description",
-        "discriminator",
-        "enum",
-        "format",
-        "items",
-        "maxLength",
-        "maximum",
-        "minItems",
-        "minLength",
-        "minimum",
-        "oneOf",
-        "pattern",
-        "properties",
-        "required",
-        "title",
-        "type",
-    ]
-)
+KNOWN = {
+    "$defs",
+    "$ref",
+    "$schema",
+    "additionalProperties",
+    "anyOf",
+    "const",
+    "default",
+    "description",
+    "discriminator",
+    "enum",
+    "format",
+    "items",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "oneOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+}
 TYPES: dict[str, Any] = {
     "object": dict,
     "array": list,
