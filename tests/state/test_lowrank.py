@@ -86,3 +86,9 @@ def test_a_bad_rank_or_no_matrix_is_refused():
         truncate(torch.zeros(3, 3), 0)
     with pytest.raises(CallerError):
         truncate(torch.zeros(3), 1)
+
+
+def test_terms_are_added_in_the_order_of_the_rank_index():
+    ones = torch.ones(3, 1)
+    assert product(torch.tensor([[1e20, -1e20, 1.0]]), ones).item() == 1.0
+    assert product(torch.tensor([[1.0, -1e20, 1e20]]), ones).item() == 0.0, "the other way the small term is lost"
