@@ -96,13 +96,16 @@ def codes(node=None):
 
 
 def beginnings():
-    """The beginnings of codes that are put together: `f"accord.not-{kind}"`."""
+    """The beginnings of codes that are put together: `f"accord.not-{kind}"` or `"combine." + name`."""
     found = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
-                text = str(node.values[0].value)
-                found |= {text} if re.fullmatch(r"[a-z]+\.[a-z-]*", text) else set()
+            match node:
+                case (
+                    ast.JoinedStr(values=[ast.Constant(value=str(text)), *_])
+                    | ast.BinOp(left=ast.Constant(value=str(text)))
+                ):
+                    found |= {text} if re.fullmatch(r"[a-z]+\.[a-z-]*", text) else set()
     return tuple(found)
 
 
