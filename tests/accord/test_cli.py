@@ -95,6 +95,26 @@ def test_amend_writes_the_next_version_which_leads_back_to_the_anchor(folder: Pa
     assert "prev" in changes
 
 
+def test_amend_without_current_takes_the_accord_in_force_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from foedus import workspace
+
+    made = workspace.practice(folder / "practice", ("bank-a", "bank-b"))
+    hub = made["hub"]
+    monkeypatch.setattr(shell(), "workspace", hub.folder)
+    hub.draft.write_text(hub.draft.read_text().replace("quorum: 2/3 ", "quorum: all "))
+    with pytest.raises(CallerError) as caught:
+        call("amend", hub.draft)
+    assert caught.value.code == "accord.no-accord"
+
+    offer = workspace.propose_accord(hub)
+    for name in ("bank-a", "bank-b"):
+        accord = workspace.receive_accord(made[name], offer.parcel)
+        workspace.collect_acts(workspace.open_workspace(hub.folder), [workspace.sign_accord(made[name], accord)])
+    hub.draft.write_text(hub.draft.read_text().replace("rounds: 4", "rounds: 6"))
+    assert "training.rounds" in call("amend", hub.draft, "--out", folder / "next.accord")
+    assert call("show", folder / "next.accord", "--anchor") == offer.accord.digest + "\n"
+
+
 def test_amend_refuses_what_cannot_work_and_writes_nothing(folder: Path) -> None:
     (folder / "accord.yaml").write_text(DRAFT.replace("rounds: 4", "rounds: 1"))
     with pytest.raises(CallerError) as caught:
