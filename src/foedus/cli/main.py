@@ -18,7 +18,7 @@ from typing import Any
 
 import typer
 
-from foedus.cli import accord, doctor
+from foedus.cli import accord, data, doctor
 from foedus.cli.help import page
 from foedus.cli.shell import JSON_VERSION, shell
 from foedus.core.errors import CallerError, FoedusError
@@ -26,10 +26,10 @@ from foedus.core.messages import LANGUAGES, ErrorText, error_text, set_language
 
 __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
-GROUPS = {"accord": accord.app}
+GROUPS = {"accord": accord.app, "data": data.app}
 COMMANDS = {"doctor": doctor.doctor}
 PANELS = {
-    "agree": ("accord",),
+    "agree": ("accord", "data"),
     "here": ("doctor",),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
