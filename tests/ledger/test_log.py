@@ -1,5 +1,6 @@
 """The folder: append, copies, receipts, cosignatures; and a process killed at every step that it takes."""
 
+import json
 import os
 import random
 import resource
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from foedus.core.files import lock
 from foedus.ledger import merkle
 from foedus.ledger.leaf import leaf_bytes
 from foedus.ledger.log import Ledger, head_digest
-from foedus.ledger.note import Checkpoint, Note, cosign, sign, witness_name
+from foedus.ledger.note import COSIGNATURE, ED25519, Checkpoint, Note, cosign, sign, vkey, witness_name
 from foedus.ledger.receipt import check_extension, check_receipt
 from foedus.ledger.tiles import Tile, layout
 from foedus.ledger.verify import verify_structure, verify_witnesses
@@ -440,3 +442,16 @@ def test_reading_writes_nothing_beside_the_ledger(tmp_path):
     ledger.proof(0)
     sound(tmp_path / "ledger")
     assert [path.name for path in tmp_path.iterdir()] == ["ledger"]
+
+
+def test_the_ledger_of_the_golden_vector_is_written_byte_for_byte(tmp_path):
+    vector = json.loads((Path(__file__).parent.parent / "vectors" / "ledger.json").read_text())
+    ledger = filled(tmp_path / "ledger", 2)
+    ledger.add_cosignature(cosignature(ledger, "bank-a"), member="bank-a", public=WITNESSES["bank-a"])
+    assert [leaf.data.decode() for leaf in ledger.leaves()] == vector["leaves"]
+    assert ledger.checkpoint().decode() == vector["checkpoint"]
+    assert ledger.proof(1).decode() == vector["receipt_of_1"]
+    assert vkey(ORIGIN, ED25519, LOG.public) == vector["log_vkey"]
+    assert vkey(witness_name(ORIGIN, "bank-a"), COSIGNATURE, WITNESSES["bank-a"]) == vector["witness_vkey"]
+    found = {path.relative_to(ledger.folder).as_posix(): path for path in ledger.folder.rglob("*") if path.is_file()}
+    assert {name: sha256(path.read_bytes()).hexdigest() for name, path in found.items()} == vector["files"]

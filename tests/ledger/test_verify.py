@@ -203,6 +203,13 @@ def forge(folder, leaves):
 
 GOOD = leaf_bytes(envelope(1), "2026-11-22T08:00:00Z")
 SIGNED = envelope(1)
+
+
+def respelt(old, new):
+    assert old in SIGNED.payload
+    return Envelope(SIGNED.payload_type, SIGNED.payload.replace(old, new), SIGNED.signatures)
+
+
 LARGE = Entry(
     accord="sha256:" + "b" * 64, actor="bank-a", number=1, prev=None, type="vote.cast", body={"x": "y" * 36_000}
 ).sign(private_keys("bank-a")["act"])
@@ -226,6 +233,11 @@ LARGE = Entry(
         leaf_bytes(
             Envelope(SIGNED.payload_type, SIGNED.payload, (Signature("A" * 64, bytes(64)),)), "2026-11-22T08:00:00Z"
         ),
+        leaf_bytes(respelt(b'"v":1', b'"v":true'), "2026-11-22T08:00:00Z"),
+        leaf_bytes(respelt(b'"number":1', b'"number":true'), "2026-11-22T08:00:00Z"),
+        leaf_bytes(respelt(b',"v":1', b""), "2026-11-22T08:00:00Z"),
+        leaf_bytes(respelt(b'"number":1', b'"number":1.0'), "2026-11-22T08:00:00Z"),
+        leaf_bytes(respelt(b'"number":1', b'"more":1,"number":1'), "2026-11-22T08:00:00Z"),
         leaf_bytes(LARGE, "2026-11-22T08:00:00Z"),
     ],
 )
