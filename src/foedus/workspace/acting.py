@@ -1,8 +1,8 @@
 """Acts: made once in their author's folder, carried as parcels, recorded once in the ledger.
 
-A party's act is one file in its outbox, written whole: number, predecessor, signature and objects at once. Whatever
-happens after that instant, the act stands there to be sent again, unchanged; before it, the act does not exist. Before an
-act is written it is folded after all that this folder knows, so that no number goes to an act that could not stand.
+A party's act is one file in its outbox, written whole: number, predecessor, signature and objects at once. After that
+instant the act stands there to be sent again, unchanged; before it, the act does not exist. Before an act is written it
+is folded after all that this folder knows, so that no number goes to an act that could not stand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def consortium(workspace: Workspace) -> Consortium:
-    """What this folder's ledger says; an empty consortium before there is a ledger. VerifyError `fold.…`, `ledger.…`."""
+    """What this folder's ledger says, an empty consortium before there is one; VerifyError `fold.…`, `ledger.…`."""
     return resolve(_leaves(workspace), objects=workspace.find, anchor=workspace.page.anchor)
 
 
@@ -171,8 +171,8 @@ def export_ledger(workspace: Workspace) -> bytes:
 def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = None) -> Consortium:
     """A member takes a newer copy of the ledger, once all of it is checked; gives what it says.
 
-    The head must be signed by the log key of the invitation, must extend the copy that is here, and its entries must fold
-    from this party's anchor. An older copy changes nothing.
+    The head must be signed by the log key of the invitation, must extend the copy that is here, and its entries must
+    fold from this party's anchor. An older copy changes nothing.
 
     Raises:
         CallerError: `workspace.wrong-role`, `parcel.…`, `records.…`.

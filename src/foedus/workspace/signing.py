@@ -73,10 +73,9 @@ def propose_accord(workspace: Workspace, *, passphrase: str | None = None, clock
         log_key = private_key(workspace, "log", passphrase=passphrase)
         Ledger.create(workspace.ledger, origin=accord.origin, key=log_key)
     state = consortium(workspace)
-    if accord.digest not in state.accords:
-        if waiting := pending(workspace):
-            collect_acts(workspace, waiting, passphrase=passphrase, clock=clock)
-            state = consortium(workspace)
+    if waiting := pending(workspace):  # a crash came between the outbox and the ledger
+        collect_acts(workspace, waiting, passphrase=passphrase, clock=clock)
+        state = consortium(workspace)
     if accord.digest not in state.accords:
         if state.anchor is not None and accord.prev is None:
             raise CallerError("workspace.other-genesis", expected=state.anchor, got=accord.digest)

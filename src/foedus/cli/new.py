@@ -1,0 +1,69 @@
+"""`foedus new`: a workspace for one party, or several for practice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foedus.cli.passphrase import PassphraseFile, chosen
+from foedus.cli.shell import shell
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    party: Annotated[str, typer.Option("--party", help="The name of this party.")] = "hub",
+    role: Annotated[str, typer.Option("--as", help="coordinator or member.")] = "coordinator",
+    invitation: Annotated[Path | None, typer.Option("--invitation", help="A member's invitation file.")] = None,
+    practice: Annotated[int, typer.Option("--practice", help="Make N members' workspaces for practice.")] = 0,
+    names: Annotated[str, typer.Option("--names", help="The members' names: a,b,c.")] = "",
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Make a workspace: keys, and for a coordinator an accord to edit."""
+    from foedus import workspace as ws
+    from foedus.core.errors import CallerError
+
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    if role not in ("coordinator", "member"):
+        raise CallerError("workspace.bad-option", expected="--as coordinator | member", got=role)
+    if practice and listed and practice != len(listed):
+        raise CallerError("workspace.bad-option", expected=f"--names × {practice}", got=names)
+    if role == "member" and (invitation is None or practice):
+        raise CallerError("workspace.bad-option", expected="--as member --invitation FILE", got="--as member")
+    secret = chosen(passphrase_file)
+    if role == "member" and invitation is not None:
+        _member(folder, invitation, secret)
+        return
+    out = shell()
+    if practice:
+        members = listed or [f"member-{number}" for number in range(1, practice + 1)]
+        made = ws.practice(folder, members, coordinator=party, passphrase=secret)
+        out.say("workspace.new.practice", count=len(made), folder=folder)
+        home = folder / party
+    else:
+        ws.create_coordinator(folder, party, members=listed, passphrase=secret)
+        made = {party: ws.open_workspace(folder)}
+        out.say("workspace.new.coordinator", party=party, folder=folder)
+        home = folder
+    if secret is None:
+        out.say("workspace.new.unprotected")
+    out.result("new", {"party": party, "folder": str(home), "workspaces": {n: str(w.folder) for n, w in made.items()}})
+    draft = home / "accord.yaml"
+    check = f"foedus accord check {draft} --workspace {home}"
+    out.next(f"$EDITOR {draft}", check if practice else f"foedus member invite NAME --workspace {home}")
+
+
+def _member(folder: Path, invitation: Path, secret: str | None) -> None:
+    from foedus import workspace as ws
+    from foedus.core.files import read_bytes, write_atomic
+
+    answer = ws.join(folder, read_bytes(invitation, limit_bytes=1 << 20), passphrase=secret)
+    made = ws.open_workspace(folder)
+    file = folder / f"{made.party}.joined"
+    write_atomic(file, answer)
+    out = shell()
+    out.say("workspace.new.member", party=made.party, folder=folder, file=file)
+    if secret is None:
+        out.say("workspace.new.unprotected")
+    out.result("join", {"party": made.party, "folder": str(folder), "file": str(file)})
