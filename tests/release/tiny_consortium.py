@@ -1,4 +1,4 @@
-"""Three banks, a coordinator and everything that leads to a release: real signatures, a hand-made model, no training."""
+"""Three banks, a coordinator and everything that leads to a release: real signatures, a hand-made model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def good_figures() -> list[Figure]:
 
 @dataclass
 class Consortium:
-    """The coordinator's folder and the members' keys. `stranger` prefixes every key: another world of the same names."""
+    """The coordinator's folder and the members' keys. `keys` gives them."""
 
     root: Path
     accord: Accord = field(default_factory=tiny_accord)
@@ -78,9 +78,7 @@ class Consortium:
         return sign
 
     def submit(self, envelope: Envelope) -> int:
-        index = self.ledger.append(envelope, key=self.keys("hub")["log"], clock=self.clock)
-        self.state()
-        return index
+        return self.ledger.append(envelope, key=self.keys("hub")["log"], clock=self.clock)
 
     def do(self, actor: str, body: Record) -> int:
         return self.submit(self.act(actor)(body))
@@ -123,7 +121,9 @@ class Consortium:
                     examples=100, parts=card.commitments,
                 ),
             )  # fmt: skip
-        self.do("hub", acts.OpenRun(run="r1", roster=MEMBERS, start=STATES[0], engine="inprocess", numerics={"torch": "2"}))
+        self.do(
+            "hub", acts.OpenRun(run="r1", roster=MEMBERS, start=STATES[0], engine="inprocess", numerics={"torch": "2"})
+        )
         weights = shares(self.accord.aggregation.combine, dict.fromkeys(MEMBERS, 100))
         for number in (1, 2):
             used = tuple(
@@ -131,12 +131,14 @@ class Consortium:
             )
             self.do(
                 "hub",
-                acts.CloseRound(run="r1", round=number, snapshot=sha256(b"s%d" % number), state=STATES[number], used=used),
+                acts.CloseRound(
+                    run="r1", round=number, snapshot=sha256(b"s%d" % number), state=STATES[number], used=used
+                ),
             )
         self.do("hub", acts.CloseRun(run="r1", outcome="done", rounds=2, released_round=2, state=STATES[2]))
         examination = Examination(
             run="r1", state=STATES[2], replicates=1000, confidence_bp=9500, figures=tuple(self.figures),
-            counts={member: {"federated": {"correct": {"n": 90}}} for member in MEMBERS},
+            counts={member: {"federated": {"correct": 90, "n": 100}} for member in MEMBERS},
         )  # fmt: skip
         credit = CreditReport(
             run="r1", method="aumann-shapley", start_loss="1.5", released_loss="0.5", total="1", residual="0.1",

@@ -183,9 +183,12 @@ def approve(
     copy: Ledger | None = None,
     choice: Literal["approve", "object"] = "approve",
     reason: str = "",
+    keep: ObjectStore | None = None,
 ) -> tuple[Ballot, Verification]:
-    """Verify a draft (folder or zip) and sign: the vote, the model, and the ledger's head once `copy` was brought
-    there.
+    """Verify a draft (folder or zip) and sign the vote, the model, and the ledger's head.
+
+    `copy` is the member's own ledger and `keep` its store of objects: they take over what the verified draft brings, so
+    that the vote is an act in a ledger that knows the proposal.
 
     Raises:
         VerifyError: what the draft's first failed check says; an approval is then not signed. An objection always is.
@@ -197,15 +200,23 @@ def approve(
     if seen.proposal is None:
         raise VerifyError("release.draft-undecided", code=seen.code)
     with opened(path) as folder:
+        if keep is not None:
+            _keep_objects(folder, keep)
+        if copy is not None and seen.consortium and seen.consortium.accord:
+            copy.extend_from(folder / "ledger", log_key=seen.consortium.accord.coordinator.keys.log)
         signature = cosignature = None
         if choice == "approve":
             signature = oms.sign(oms.resources(folder / "model"), release_key)
-            if copy is not None and witness_key is not None and seen.consortium and seen.consortium.accord:
-                copy.extend_from(folder / "ledger", log_key=seen.consortium.accord.coordinator.keys.log)
+            if copy is not None and witness_key is not None:
                 text = Note.from_bytes(read_bytes(folder / "ledger" / "checkpoint")).text
                 cosignature = str(cosign(text, witness_name(copy.origin, member), witness_key, clock))
         vote = Vote(subject=seen.proposal.digest, choice=choice, matter="release", reason=reason)
         return Ballot(member, vote, act(vote), signature, cosignature), seen
+
+
+def _keep_objects(folder: Path, store: ObjectStore) -> None:
+    for path in [*folder.glob("accord/*.json"), *folder.glob("objects/*.json"), folder / "report" / "proposal.json"]:
+        store.put(read_bytes(path))
 
 
 def waive(path: Path, gate: str, *, member: str, act: Act, reason: str) -> Ballot:

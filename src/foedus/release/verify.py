@@ -24,9 +24,9 @@ What is signed by someone and not recomputed here is `recorded`; it is never `ok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +46,7 @@ from foedus.ledger.consortium import Consortium, ProposalState, RunState
 from foedus.ledger.fold import resolve
 from foedus.ledger.note import Checkpoint, Line, Note, cosigned_at, require_head
 from foedus.records.accord import Accord
+from foedus.records.acts import Propose
 from foedus.records.evidence import CreditReport, DataCard, Examination, Verdict, Verdicts
 from foedus.records.release import Proposal
 from foedus.release import intoto, modelcard, oms
@@ -53,8 +54,17 @@ from foedus.release.bundle import compare_checksums, files_of, opened, signature
 from foedus.release.known import Known
 from foedus.release.ledgers import claimed_leaves
 from foedus.release.propose import inspected, open_card, proposed_files, published_examination, published_verdicts
+from foedus.workspace.journal import read_journal
 
-__all__ = ["Verification", "verify_accord", "verify_bundle", "verify_ledger"]
+__all__ = [
+    "Verification",
+    "remembered_anchor",
+    "verify_accord",
+    "verify_bundle",
+    "verify_journal",
+    "verify_ledger",
+    "with_replay",
+]
 
 Outcome = Literal["verified", "refused", "undecided"]
 
@@ -65,7 +75,7 @@ class Verification:
     failure.
     """
 
-    what: Literal["release", "draft", "ledger", "accord"]
+    what: Literal["release", "draft", "ledger", "accord", "journal"]
     checks: tuple[Check, ...]
     outcome: Outcome
     code: str
@@ -192,16 +202,16 @@ def _check(folder: Path, asked: _Asked, report: _Report, seen: _Seen, *, draft: 
     # (1) practice
     with report.step("release.accord-file", needed=True):
         accord = Accord.from_bytes(_read(folder, "accord/accord.json"))
+        seen.proposal = Proposal.from_bytes(_read(folder, "report/proposal.json"))
+        _require_same("release.other-accord", seen.proposal.accord, accord.digest)
         seen.accord, seen.practice = accord, accord.custody == "one-process"
     if seen.practice:
         report.checks.insert(0, Check("release.practice", "warn"))
     # (2) – (5) anchor, ledger, fold, witnesses
     consortium = _read_ledger(folder / "ledger", accord, objects, asked, report, seen)
     # (6) proposal
-    with report.step("release.proposal", needed=True):
-        proposal = Proposal.from_bytes(_read(folder, "report/proposal.json"))
-        standing = _proposed(proposal, consortium)
-        seen.proposal = proposal
+    proposal = seen.proposal
+    standing = consortium.proposals[proposal.digest]
     with report.step("release.accord"):
         _require_accord(proposal, accord, consortium)
     run: RunState | None = None
@@ -230,7 +240,7 @@ def _check(folder: Path, asked: _Asked, report: _Report, seen: _Seen, *, draft: 
         _check_witnessed(folder, standing, consortium, seen, report)
     with report.step("release.checksums"):
         _require_checksums(folder, standing)
-    with report.step("release.freshness"):
+    with report.step("release.standing"):
         _check_freshness(standing, consortium, accord, asked, report, seen)
 
 
@@ -267,6 +277,9 @@ def _read_ledger(
         leaves, checkpoint = newer, read_bytes(asked.ledger / "checkpoint")
     seen.leaves = leaves
     seen.size, seen.recorded_at = len(leaves), leaves[-1].recorded_at
+    if seen.proposal:
+        with report.step("release.proposal", needed=True):
+            _require_proposed(seen.proposal, leaves)
     with report.step("release.known-head"):
         _compare_known(genesis.digest, leaves, asked, report, seen)
     with report.step("release.fold", needed=True):
@@ -275,7 +288,7 @@ def _read_ledger(
         seen.consortium = consortium
     with report.step("release.frozen"):
         for actor, proof in consortium.frozen.items():
-            report.add(Check("release.frozen", "warn", {"actor": actor, "number": proof.number}))
+            report.add(Check("release.frozen-actor", "warn", {"actor": actor, "number": proof.number}))
     witnesses = {m.name: key for m in accord.members if (key := consortium.key(m.name, "witness"))}
     need = accord.ledger.witnesses_needed(len(accord.members))
     report.add(*verify_witnesses(checkpoint, origin=genesis.origin, witnesses=witnesses, needed=need))
@@ -300,6 +313,12 @@ def _genesis(anchor: str | None, accord: Accord, objects: Callable[[str], bytes 
     return first
 
 
+def _require_proposed(proposal: Proposal, leaves: list[Leaf]) -> None:
+    digest = proposal.digest
+    if not any(leaf.entry.type == Propose.kind and leaf.entry.body.get("proposal") == digest for leaf in leaves):
+        raise VerifyError("release.not-proposed", digest=digest)
+
+
 def _compare_known(anchor: str, leaves: list[Leaf], asked: _Asked, report: _Report, seen: _Seen) -> None:
     """The highest head seen of this consortium: this ledger extends it, or is an older copy, or the log lied to
     someone.
@@ -318,15 +337,7 @@ def _compare_known(anchor: str, leaves: list[Leaf], asked: _Asked, report: _Repo
 # ── (6) proposal, accord, run ────────────────────────────────────────────────
 
 
-def _proposed(proposal: Proposal, consortium: Consortium) -> ProposalState:
-    standing = consortium.proposals.get(proposal.digest)
-    if standing is None:
-        raise VerifyError("release.not-proposed", digest=proposal.digest)
-    return standing
-
-
 def _require_accord(proposal: Proposal, accord: Accord, consortium: Consortium) -> None:
-    _require_same("release.other-accord", proposal.accord, accord.digest)
     digest = consortium.accord_digest
     while digest and digest != accord.digest:
         digest = consortium.accords[digest].prev
@@ -597,6 +608,7 @@ def _require_signatures(folder: Path, standing: ProposalState, consortium: Conso
     for path in folder.glob("model.*.sig"):
         if path.name.removeprefix("model.").removesuffix(".sig") not in approvers:
             raise VerifyError("release.signature-of-nobody", path=path.name)
+    report.add(ok("release.signatures"))
 
 
 def release_keys(consortium: Consortium, member: str, index: int) -> list[str]:
@@ -765,6 +777,38 @@ def verify_accord(path: Path, *, anchor: str | None, at: datetime) -> Verificati
     except _Stop:
         pass
     return _verdict("accord", asked, report, seen)
+
+
+def verify_journal(path: Path) -> Verification:
+    """Check a member's journal: whole lines, numbered, each naming the one before. Nobody else has signed it."""
+    report, seen = _Report(), _Seen()
+    with report.step("release.journal"):
+        seen.size = len(read_journal(path))
+    failed = report.failed
+    code = failed.error.code if failed and failed.error else "verified"
+    outcome: Outcome = "refused" if failed else "verified"
+    return Verification("journal", tuple(report.checks), outcome, code, _headline("journal", code, failed, seen))
+
+
+def remembered_anchor(path: Path, known: Known) -> str | None:
+    """The anchor that the reader took up for the consortium that a bundle claims to be of; none when it took up
+    none.
+    """
+    with opened(path) as folder:
+        return known.anchor(Accord.from_bytes(_read(folder, "accord/accord.json")).origin)
+
+
+def with_replay(seen: Verification, checks: Sequence[Check]) -> Verification:
+    """The same answer with the lines of a replay, which can only make it worse."""
+    failed = next((check for check in checks if check.outcome == "fail"), None)
+    more = replace(seen, checks=(*seen.checks, *checks))
+    if failed is None or seen.outcome == "refused":
+        return more
+    code = failed.error.code if failed.error else failed.name
+    got = error_text(failed.error).got if failed.error else failed.text
+    return replace(
+        more, outcome="refused", code=code, headline=say("verify.headline.release.refused", got=got, code=code)
+    )
 
 
 # ── reading ──────────────────────────────────────────────────────────────────

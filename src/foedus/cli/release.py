@@ -1,0 +1,219 @@
+"""`foedus release`: build, list, show, compare, ask and pack releases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from foedus.cli.shell import shell
+
+if TYPE_CHECKING:
+    from foedus.records.release import Proposal
+    from foedus.workspace import Workspace
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Build, list, show, compare, ask and pack releases.")
+
+Named = Annotated[str, typer.Argument(help="NAME-VERSION in this workspace, or a path.", show_default=False)]
+
+
+@app.command()
+def build(
+    name: Annotated[str | None, typer.Argument(help="An existing draft, to publish once its votes are in.")] = None,
+    run: Annotated[str | None, typer.Option(help="Make a draft from this run.")] = None,
+    version: Annotated[str, typer.Option(help="The draft's version.")] = "1.0.0",
+    model: Annotated[Path | None, typer.Option(help="The model's folder (default: runs/RUN/model).")] = None,
+) -> None:
+    """Make a draft from a run; or publish a draft that its members approved."""
+    from foedus.core.errors import CallerError
+    from foedus.workspace import open_workspace
+
+    workspace = open_workspace(shell().workspace)
+    if run:
+        _draft(workspace, run, version, model or workspace.folder / "runs" / run / "model")
+    elif name:
+        _publish(workspace, name)
+    else:
+        raise CallerError("release.no-such-run", run="")
+
+
+def _draft(workspace: Workspace, run: str, version: str, model: Path) -> None:
+    from foedus.core.errors import CallerError
+    from foedus.records.evidence import CreditReport, Examination
+    from foedus.release.desk import draft_release
+    from foedus.workspace import consortium
+
+    here, state, store = shell(), consortium(workspace), workspace.objects
+    entered = [one for one in state.evidence.values() if one.run == run]
+    if run not in state.runs or not entered:
+        raise CallerError("release.no-such-run", run=run)
+    if not model.is_dir():
+        raise CallerError("files.missing", path=str(model))
+    evidence = entered[-1]
+    credit = CreditReport.from_bytes(store.get(evidence.credit)) if evidence.credit else None
+    cards = {member: store.get(card.card) for member, card in state.runs[run].cards.items()}
+    examination = Examination.from_bytes(store.get(evidence.evidence))
+    made = draft_release(
+        workspace,
+        version=version,
+        run=run,
+        model=model,
+        examination=examination,
+        credit=credit,
+        cards=cards,
+        passphrase=here.passphrase,
+    )
+    here.say("release.cli.drafted", name=made.folder.name, folder=made.folder)
+    here.result("release.draft", {"folder": str(made.folder), "proposal": made.proposal.digest})
+    here.next(f"foedus gate check {made.folder}", f"foedus gate approve {made.folder}")
+
+
+def _publish(workspace: Workspace, name: str) -> None:
+    from foedus.release.desk import find_release, publish_release
+    from foedus.workspace import consortium
+
+    here = shell()
+    folder = find_release(workspace, name)
+    proposal = publish_release(workspace, folder, passphrase=here.passphrase)
+    here.say("release.cli.published", name=folder.name, folder=folder)
+    anchor = consortium(workspace).anchor
+    here.result("release.publish", {"folder": str(folder), "proposal": proposal.digest, "anchor": anchor})
+    here.next(f"foedus verify {folder} --anchor {anchor}")
+
+
+@app.command("list")
+def list_() -> None:
+    """The drafts and releases in this workspace."""
+    from foedus.core.messages import say
+    from foedus.release.desk import releases
+    from foedus.workspace import open_workspace
+
+    here = shell()
+    found = releases(open_workspace(here.workspace))
+    if found:
+        head = [say(f"release.cli.head-{column}") for column in ("name", "standing", "use", "folder")]
+        here.table(
+            head,
+            [
+                [
+                    f"{s.proposal.name} {s.proposal.version}",
+                    say(f"release.cli.standing-{s.standing}"),
+                    s.proposal.use,
+                    str(s.folder),
+                ]
+                for s in found
+            ],
+        )
+    else:
+        here.say("release.cli.none")
+    rows = [{"folder": str(s.folder), "standing": s.standing, "proposal": s.proposal.digest} for s in found]
+    here.result("release.list", {"releases": rows})
+
+
+@app.command()
+def show(name: Named) -> None:
+    """A release's model card."""
+    from foedus.release.bundle import opened
+
+    here = shell()
+    with opened(_find(name)) as folder:
+        card = (folder / "model" / "README.md").read_text(encoding="utf-8")
+        proposal = _proposal(folder)
+    here.line(card.partition("\n---\n")[2].strip())
+    here.result("release.show", {"proposal": proposal.model_dump(mode="json"), "card": card})
+
+
+@app.command()
+def diff(old: Named, new: Named) -> None:
+    """What changed from one release to another: documents by digest, figures by value."""
+    from foedus.core.messages import say
+    from foedus.release.bundle import opened
+
+    here = shell()
+    with opened(_find(old)) as first, opened(_find(new)) as second:
+        before, after = _facts(first), _facts(second)
+    changed = [
+        {"what": key, "old": before.get(key), "new": after.get(key)}
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    if changed:
+        head = [say(f"release.cli.head-{column}") for column in ("what", "old", "new")]
+        here.table(head, [[str(row["what"]), row["old"] or "", row["new"] or ""] for row in changed])
+    else:
+        here.say("release.cli.same")
+    here.result("release.diff", {"changes": changed})
+
+
+@app.command()
+def predict(
+    name: Named,
+    text: Annotated[list[str], typer.Option(help="A text to ask the model about; may be repeated.")],
+    use: Annotated[str | None, typer.Option(help="What for: one of the accord's uses.")] = None,
+) -> None:
+    """Ask a release about texts."""
+    from foedus.serve import predict as ask
+
+    here = shell()
+    answers: list[dict[str, Any]] = ask(_find(name), list(text), use)
+    for one, answer in zip(text, answers, strict=True):
+        here.line(one)
+        for key, value in answer.items():
+            if key != "text":
+                here.line(f"  {key}: {value}")
+    here.result("release.predict", {"answers": answers})
+
+
+@app.command()
+def export(
+    name: Named, out: Annotated[Path | None, typer.Option("-o", "--out", help="The zip to write.")] = None
+) -> None:
+    """Pack a release's folder as one zip, the same bytes each time."""
+    from foedus.release.bundle import opened, pack
+
+    here = shell()
+    source = _find(name)
+    target = out or Path(f"{source.name.removesuffix('.foedus')}.foedus.zip")
+    with opened(source) as folder:
+        pack(folder, target)
+    here.say("release.cli.packed", file=target)
+    here.result("release.export", {"file": str(target)})
+    here.next(f"foedus verify {target}")
+
+
+def _find(name: str) -> Path:
+    from foedus.core.errors import CallerError
+    from foedus.release.desk import find_release
+    from foedus.workspace import open_workspace
+
+    if Path(name).exists():
+        return Path(name)
+    here = shell()
+    if not (here.workspace / "workspace.json").is_file():
+        raise CallerError("release.no-such-release", name=name)
+    return find_release(open_workspace(here.workspace), name)
+
+
+def _proposal(folder: Path) -> Proposal:
+    from foedus.records.release import Proposal
+
+    return Proposal.from_bytes((folder / "report/proposal.json").read_bytes())
+
+
+def _facts(folder: Path) -> dict[str, str]:
+    from foedus.records.evidence import Examination
+
+    proposal = _proposal(folder)
+    facts = {
+        key: str(value)
+        for key, value in proposal.model_dump(mode="json").items()
+        if key not in ("files", "cards", "v") and value is not None
+    }
+    examination = Examination.from_bytes((folder / "report/examination.json").read_bytes())
+    for figure in examination.figures:
+        key = f"{figure.metric} {figure.arm} {figure.member or '*'}"
+        facts[key] = f"{figure.estimate} ({figure.low} – {figure.high}, n={figure.n})"
+    return facts

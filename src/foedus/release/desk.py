@@ -1,0 +1,216 @@
+"""The release's steps at a party's own desk: `seal` with a workspace's keys, ledger and outbox. Commands and demo
+call these.
+
+    coordinator   draft_release → collect_ballots → publish_release
+    member        approve_draft, waive_gate → a .vote parcel for the coordinator
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from foedus.core.clock import Clock, now
+from foedus.core.envelope import Envelope
+from foedus.core.errors import CallerError
+from foedus.core.files import read_bytes
+from foedus.core.keys import PrivateKey, Purpose
+from foedus.core.parcel import Parcel
+from foedus.ledger import Ledger
+from foedus.ledger.consortium import Consortium, Tally
+from foedus.records.base import Record
+from foedus.records.evidence import CreditReport, Examination
+from foedus.records.release import Proposal
+from foedus.release import seal
+from foedus.release.propose import Draft
+from foedus.release.verify import Verification
+from foedus.workspace import Workspace, collect_acts, consortium, make_act, private_key
+
+__all__ = [
+    "Shelf",
+    "approve_draft",
+    "collect_ballots",
+    "draft_release",
+    "find_release",
+    "publish_release",
+    "releases",
+    "waive_gate",
+]
+
+
+def draft_release(
+    workspace: Workspace,
+    *,
+    version: str,
+    run: str,
+    model: Path,
+    examination: Examination,
+    credit: CreditReport | None,
+    cards: Mapping[str, bytes],
+    name: str | None = None,
+    folder: Path | None = None,
+    passphrase: str | None = None,
+    clock: Clock = now,
+) -> Draft:
+    """The coordinator makes a draft in `releases/NAME-VERSION.foedus` and enters verdicts and proposal in the ledger.
+
+    `name` is the accord's by default; the release in force of that name is the previous one. Raises as `seal.draft`.
+    """
+    workspace.require("coordinator")
+    state = consortium(workspace)
+    name = name or (state.accord.name if state.accord else workspace.party)
+    return seal.draft(
+        folder or workspace.folder / "releases" / f"{name}-{version}.foedus",
+        consortium=state,
+        store=workspace.objects,
+        key=private_key(workspace, "act", public=state.key(workspace.party, "act"), passphrase=passphrase),
+        name=name,
+        version=version,
+        run=run,
+        model=model,
+        examination=examination,
+        credit=credit,
+        cards=cards,
+        previous=_previous(state, name),
+        ledger=workspace.ledger,
+        act=_act(workspace, passphrase, clock),
+        submit=_submit(workspace, passphrase, clock),
+    )
+
+
+def approve_draft(
+    workspace: Workspace,
+    path: Path,
+    *,
+    choice: Literal["approve", "object"] = "approve",
+    reason: str = "",
+    at: datetime | None = None,
+    passphrase: str | None = None,
+    clock: Clock = now,
+) -> tuple[bytes, Verification]:
+    """A member verifies a draft and signs its vote; gives the .vote parcel. Raises as `seal.approve`."""
+    workspace.require("member")
+    state = consortium(workspace)
+    party = workspace.party
+    ballot, seen = seal.approve(
+        path,
+        member=party,
+        anchor=workspace.page.anchor or "",
+        at=at or clock(),
+        act=_act(workspace, passphrase, clock),
+        release_key=_key(workspace, state, "release", passphrase),
+        witness_key=_key(workspace, state, "witness", passphrase),
+        copy=Ledger(workspace.ledger),
+        clock=clock,
+        choice=choice,
+        reason=reason,
+        keep=workspace.objects,
+    )
+    return ballot.to_parcel().to_bytes(), seen
+
+
+def waive_gate(
+    workspace: Workspace, path: Path, gate: str, *, reason: str, passphrase: str | None = None, clock: Clock = now
+) -> bytes:
+    """A member signs a vote to waive a gate of a draft; gives the .vote parcel. Raises as `seal.waive`."""
+    workspace.require("member")
+    act = _act(workspace, passphrase, clock)
+    return seal.waive(path, gate, member=workspace.party, act=act, reason=reason).to_parcel().to_bytes()
+
+
+def collect_ballots(
+    workspace: Workspace, folder: Path, parcels: Iterable[bytes], *, passphrase: str | None = None, clock: Clock = now
+) -> Tally:
+    """The coordinator enters the votes in these .vote parcels; gives the count. Raises as `seal.collect_votes`."""
+    workspace.require("coordinator")
+    ballots = [seal.Ballot.from_parcel(Parcel.from_bytes(data)) for data in parcels]
+    return seal.collect_votes(folder, ballots, **_coordinating(workspace, passphrase, clock))
+
+
+def publish_release(
+    workspace: Workspace, folder: Path, *, passphrase: str | None = None, clock: Clock = now
+) -> Proposal:
+    """The coordinator closes the vote and publishes: the draft's folder is the bundle. Raises as `seal.publish`."""
+    workspace.require("coordinator")
+    return seal.publish(folder, store=workspace.objects, **_coordinating(workspace, passphrase, clock))
+
+
+# ── what lies in a workspace ─────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A release's folder in a workspace and where it stands in the ledger."""
+
+    folder: Path
+    proposal: Proposal
+    standing: Literal["draft", "approved", "rejected", "published", "revoked"]
+
+
+def releases(workspace: Workspace) -> list[Shelf]:
+    """The drafts and releases in a workspace, by name and version."""
+    state = consortium(workspace)
+    found = []
+    for folder in sorted((workspace.folder / "releases").glob("*.foedus")):
+        if (folder / "report" / "proposal.json").is_file():
+            proposal = Proposal.from_bytes(read_bytes(folder / "report" / "proposal.json"))
+            found.append(Shelf(folder, proposal, _standing(state, proposal.digest)))
+    return found
+
+
+def find_release(workspace: Workspace, name: str) -> Path:
+    """The folder of `NAME-VERSION` in a workspace, or the path itself; CallerError `release.no-such-release`."""
+    places = [Path(name), workspace.folder / "releases" / name, workspace.folder / "releases" / f"{name}.foedus"]
+    for place in places:
+        if place.exists():
+            return place
+    raise CallerError("release.no-such-release", name=name)
+
+
+def _standing(state: Consortium, digest: str) -> Literal["draft", "approved", "rejected", "published", "revoked"]:
+    proposal = state.proposals.get(digest)
+    if proposal is None:
+        return "draft"
+    if proposal.revoked:
+        return "revoked"
+    return "published" if proposal.published else proposal.outcome or "draft"
+
+
+def _previous(state: Consortium, name: str) -> str | None:
+    """The newest release in force of that name."""
+    standing = [s for s in state.proposals.values() if s.published and not s.revoked and s.proposal.name == name]
+    return max(standing, key=lambda s: s.index).digest if standing else None
+
+
+# ── a workspace as the functions that `seal` asks for ────────────────────────
+
+
+def _act(workspace: Workspace, passphrase: str | None, clock: Clock) -> Callable[[Record], Envelope]:
+    def act(record: Record) -> Envelope:
+        return Parcel.from_bytes(make_act(workspace, record, passphrase=passphrase, clock=clock)).documents[0]
+
+    return act
+
+
+def _submit(workspace: Workspace, passphrase: str | None, clock: Clock) -> Callable[[Envelope], int]:
+    def submit(envelope: Envelope) -> int:
+        return collect_acts(workspace, [Parcel.of([envelope]).to_bytes()], passphrase=passphrase, clock=clock)[0]
+
+    return submit
+
+
+def _coordinating(workspace: Workspace, passphrase: str | None, clock: Clock) -> dict[str, Any]:
+    return {
+        "ledger": workspace.ledger,
+        "state": lambda: consortium(workspace),
+        "act": _act(workspace, passphrase, clock),
+        "submit": _submit(workspace, passphrase, clock),
+    }
+
+
+def _key(workspace: Workspace, state: Consortium, purpose: Purpose, passphrase: str | None) -> PrivateKey:
+    public = state.key(workspace.party, purpose)
+    return private_key(workspace, purpose, public=public, passphrase=passphrase)
