@@ -80,13 +80,14 @@ def test_practice_makes_workspaces_that_can_go_on_at_once(tmp_path):
 
 
 def test_a_passphrase_comes_from_a_file_or_the_environment_and_is_needed_again(tmp_path):
-    (tmp_path / "secret").write_text("open sesame\nnot this\n")
+    words = "open sesame"
+    (tmp_path / "secret").write_text(f"{words}\nnot this\n")
     run(tmp_path, "hub", "new", "hub", "--passphrase-file", "secret")
     run(tmp_path, "hub", "member", "invite", "bank-a", "--passphrase-file", "secret")
     with pytest.raises(IdentityError) as caught:
         run(tmp_path, "hub", "member", "invite", "bank-b")
     assert caught.value.code == "keys.passphrase-needed"
-    shell().passphrase = "open sesame"
+    shell().passphrase = words
     run(tmp_path, "hub", "member", "invite", "bank-b")
 
 
