@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tiny import tiny_base
 
 from foedus.data.examples import Example, Span
 from foedus.records import terms
 from foedus.tasks import task_of
+from tiny import tiny_base
 
 
 @pytest.fixture(scope="module")
