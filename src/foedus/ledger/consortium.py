@@ -6,7 +6,7 @@ changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
@@ -159,7 +159,7 @@ class Consortium:
     signed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     keys: Mapping[tuple[str, str], str] = field(default_factory=dict)
     key_log: Mapping[tuple[str, str], tuple[tuple[int, str], ...]] = field(default_factory=dict)
-    chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    chains: Mapping[str, Sequence[str]] = field(default_factory=dict)
     frozen: Mapping[str, Equivocation] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
     cards: Mapping[str, Card] = field(default_factory=dict)

@@ -92,6 +92,7 @@ def _draft(since: Consortium | None) -> Draft:
     for name in Draft.__slots__:
         value = getattr(since, name)
         setattr(draft, name, dict(value) if isinstance(value, dict) else value)
+    draft.chains = {actor: list(chain) for actor, chain in draft.chains.items()}
     return draft
 
 
@@ -128,7 +129,7 @@ def _step(draft: Draft, leaf: Leaf, objects: Callable[[str], bytes | None]) -> N
         raise Refused("not-entitled", type=entry.type, who=who)
     if not genesis:
         guarded(RULES[entry.type], draft, site, act)
-    draft.chains[actor] = (*draft.chains.get(actor, ()), site.entry)
+    draft.chains.setdefault(actor, []).append(site.entry)
     _advance(draft, leaf)
 
 

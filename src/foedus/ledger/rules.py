@@ -46,7 +46,7 @@ class Draft:
     signed: dict[str, frozenset[str]] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     key_log: dict[tuple[str, str], tuple[tuple[int, str], ...]] = field(default_factory=dict)
-    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    chains: dict[str, list[str]] = field(default_factory=dict)
     frozen: dict[str, Any] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
     cards: dict[str, Card] = field(default_factory=dict)
@@ -522,7 +522,8 @@ def entitled(draft: Draft, kind: str, actor: str, body: Any) -> str | None:
         return None if free else "the coordinator"
     if accord is None:
         raise Refused("not-in-force")
-    is_member = any(member.name == actor for member in draft.view().members)
+    signed = draft.signed[draft.accord_digest or ""]
+    is_member = actor in signed and actor not in draft.left and accord.member(actor) is not None
     is_coordinator = actor == accord.coordinator.name
     if kind in ("key.rotate", "key.replace", "object.erase"):
         has_left = accord.member(actor) is not None and actor in draft.left and kind != "key.replace"
