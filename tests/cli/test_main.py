@@ -204,6 +204,12 @@ def test_nothing_at_all_gives_the_help_page_and_2(capsys):
     assert capsys.readouterr().out.startswith("Usage: foedus")
 
 
+def test_a_reader_that_goes_away_is_no_bug():
+    command = f"{sys.executable} -m foedus --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.stdout.startswith("Usage: foedus"), done.stderr) == (True, "")
+
+
 def test_every_extra_of_the_map_exists_and_every_module_has_a_requirement():
     import tomllib
 

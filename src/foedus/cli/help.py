@@ -94,8 +94,8 @@ _COMPLETION = ("install_completion", "show_completion", "help")
 
 def _name(parameter: Any) -> str:
     """How a parameter is written: `PATH`, `[PATH]…` or `--anchor TEXT`."""
-    metavar = (parameter.metavar or parameter.name).upper().replace("_", "-")
     if parameter.param_type_name == "argument":
+        metavar = (parameter.metavar or parameter.name.upper().replace("_", "-")).strip("[]….")
         many = "…" if parameter.nargs == -1 else ""
         return (metavar if parameter.required else f"[{metavar}]") + many
     spelt = ", ".join(sorted([*parameter.opts, *parameter.secondary_opts], key=len))

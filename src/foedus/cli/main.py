@@ -11,14 +11,14 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from foedus.cli import accord, data, doctor
+from foedus.cli import accord, data, doctor, gate, ledger, member, new, release, sign, verify
 from foedus.cli.help import page
 from foedus.cli.shell import JSON_VERSION, shell
 from foedus.core.errors import CallerError, FoedusError
@@ -26,10 +26,20 @@ from foedus.core.messages import LANGUAGES, ErrorText, error_text, set_language
 
 __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
-GROUPS = {"accord": accord.app, "data": data.app}
-COMMANDS = {"doctor": doctor.doctor}
+accord.app.command("sign")(sign.sign)
+GROUPS = {
+    "accord": accord.app,
+    "data": data.app,
+    "gate": gate.app,
+    "ledger": ledger.app,
+    "member": member.app,
+    "release": release.app,
+}
+COMMANDS: dict[str, Callable[..., None]] = {"doctor": doctor.doctor, "new": new.new, "verify": verify.verify}
 PANELS = {
-    "agree": ("accord", "data"),
+    "agree": ("new", "accord", "member", "data"),
+    "release": ("gate", "release", "verify"),
+    "record": ("ledger",),
     "here": ("doctor",),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
@@ -48,6 +58,7 @@ EXTRA_OF = {
 _BUG_EXIT = 5
 _USAGE_EXIT = 2
 _INTERRUPTED_EXIT = 130
+_GONE_EXIT = 1
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
@@ -139,11 +150,16 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         here.workspace = Path(call.workspace or environment.get("FOEDUS_WORKSPACE") or ".")
         here.passphrase = environment.get("FOEDUS_PASSPHRASE")
         set_language(_language(_settings(here.workspace), environment, call.lang))
-        return _command(call, environment)
+        code = _command(call, environment)
+        sys.stdout.flush()
+        return code
     except FoedusError as error:
         return _tell(error_text(error), error.fields, error.exit_code)
     except ImportError as error:
         return _missing(error)
+    except BrokenPipeError:  # who read our output has gone: there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _GONE_EXIT
     except KeyboardInterrupt:
         return _INTERRUPTED_EXIT
     except _ClickError as error:

@@ -41,9 +41,9 @@ class Shell:
     def line(self, text: str = "") -> None:
         """A line of the result: stdout, or stderr with --json; nothing with --quiet."""
         if not self.quiet:
-            print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)  # noqa: T201 - this is where we print
+            print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
-    def say(self, key: str, /, **fields: object) -> None:
+    def say(self, key: str, /, **fields: Any) -> None:
         """A message of the catalogue as a line of the result."""
         self.line(say(key, **fields))
 
@@ -74,7 +74,7 @@ class Shell:
         for command in commands:
             self.line(f"  {command}")
 
-    def confirm(self, key: str, /, **fields: object) -> bool:
+    def confirm(self, key: str, /, **fields: Any) -> bool:
         """Ask before an act; `--yes` answers yes, a call that is not at a terminal answers no."""
         if self.yes:
             return True
