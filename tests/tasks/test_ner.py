@@ -62,6 +62,12 @@ def test_a_bare_space_mark_never_hides_an_ideograph(characters: Task) -> None:
     assert encoded.labels == (-100, 1, 2, -100)
 
 
+def test_words_keep_the_pieces_of_the_stock_tokenizer(words: Task) -> None:
+    encoded = words.encode(Pairs(), [Example("张三", tokens=("张三",), spans=(Span(0, 1, "PER"),))])[0]
+    assert encoded.input_ids == (1, 9, 100 + ord("张") + ord("三"), 2)
+    assert encoded.labels == (-100, 1, -100, -100)
+
+
 def test_padding_is_not_scored(words: Task) -> None:
     short = Example("to Rome", tokens=("to", "Rome"), spans=(Span(1, 2, "LOC"),))
     both, alone = (words.collate(words.encode(Pairs(), rows), 0) for rows in ([ANN, short], [short]))

@@ -1,8 +1,8 @@
 """Named entities: a B- or I- tag of a type, or O, for every word; at character level every character is a word.
 
-Each word is encoded by itself (and cached); its first piece carries the tag, the others are not scored. Tokenizers
-that put a bare space mark before a word ("▁" before an ideograph) would hide the word behind it: that mark is
-dropped.
+Each word is encoded by itself (and cached); its first piece carries the tag, the others are not scored. Words give the
+pieces that `is_split_into_words` gives. At character level a bare space mark before an ideograph ("▁", then the sign)
+would carry the tag in its place and double the length: there it is dropped.
 
 Words beyond `max_tokens` are not read: their entities count as missed and their tags as wrong, never as left out. A
 word of which the tokenizer makes no piece at all (a space, at character level) lies inside an entity when both
@@ -42,7 +42,12 @@ def entities(settings: terms.TokenClassification) -> Task:
         labels=tags,
         count_names=COUNTS,
         example=partial(of_text, level=settings.level),
-        encode=partial(_encode, {tag: i for i, tag in enumerate(tags)}, settings.max_tokens),
+        encode=partial(
+            _encode,
+            {tag: i for i, tag in enumerate(tags)},
+            settings.max_tokens,
+            without_mark=settings.level == "character",
+        ),
         collate=_collate,
         loss=_loss,
         counts=partial(_counts, tags),
@@ -55,9 +60,11 @@ def entities(settings: terms.TokenClassification) -> Task:
 # ── in ───────────────────────────────────────────────────────────────────────
 
 
-def _encode(ids: dict[str, int], max_tokens: int, tokenizer: Any, examples: Sequence[Example]) -> list[Encoded]:
+def _encode(
+    ids: dict[str, int], max_tokens: int, tokenizer: Any, examples: Sequence[Example], *, without_mark: bool
+) -> list[Encoded]:
     before, after = _frame(tokenizer)
-    pieces = _pieces(tokenizer)
+    pieces = _pieces(tokenizer, without_mark=without_mark)
     room = max_tokens - len(before) - len(after)
     out = []
     for example in examples:
@@ -82,15 +89,17 @@ def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
     raise ValueError("the tokenizer writes a text differently with and without special tokens")
 
 
-def _pieces(tokenizer: Any) -> Callable[[str], list[int]]:
+def _pieces(tokenizer: Any, *, without_mark: bool) -> Callable[[str], list[int]]:
     """The token ids of a word, remembered."""
-    marks = {tokenizer.convert_tokens_to_ids(mark) for mark in _SPACE_MARKS if mark in tokenizer.get_vocab()}
+    marks = without_mark and {
+        tokenizer.convert_tokens_to_ids(mark) for mark in _SPACE_MARKS if mark in tokenizer.get_vocab()
+    }
     known: dict[str, list[int]] = {}
 
     def pieces(word: str) -> list[int]:
         if word not in known:
             found = list(tokenizer(word, add_special_tokens=False)["input_ids"])
-            known[word] = found[1:] if len(found) > 1 and found[0] in marks else found
+            known[word] = found[1:] if marks and len(found) > 1 and found[0] in marks else found
         return known[word]
 
     return pieces
