@@ -45,8 +45,10 @@ def test_help_loads_neither_torch_nor_numpy_nor_pydantic():
 
 
 def test_help_of_each_group_and_command_names_its_path(capsys):
-    for path in {" ".join(where.split(" ")[1:]) for where, _ in texts(cli.build())}:
-        words = [word for word in path.split(" ") if word.isascii() and word.islower() and not word.startswith("-")]
+    paths = [where.split(" ")[1:] for where, _ in texts(cli.build())]
+    for words in {
+        tuple(word for word in path if word.isascii() and word.islower() and word[0] != "-") for path in paths
+    }:
         assert cli.run([*words, "--help"], {}) == 0
         assert capsys.readouterr().out.startswith(" ".join(["Usage: foedus", *words]))
 
