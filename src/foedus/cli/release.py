@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
+    from foedus.records.accord import Accord
     from foedus.records.release import Proposal
     from foedus.workspace import Workspace
 
@@ -155,16 +156,50 @@ def predict(
     use: Annotated[str | None, typer.Option(help="What for: one of the accord's uses.")] = None,
 ) -> None:
     """Ask a release about texts."""
-    from foedus.serve import predict as ask
+    from foedus.core.errors import CallerError
+    from foedus.release.bundle import opened
 
-    here = shell()
-    answers: list[dict[str, Any]] = ask(_find(name), list(text), use)
+    here, path = shell(), _find(name)
+    _require_sound(path)
+    with opened(path) as folder:
+        accord = _accord(folder)
+        if use is not None and use not in accord.purpose.uses:
+            raise CallerError("release.use-not-covered", use=use, uses=", ".join(accord.purpose.uses))
+        from foedus.serve import load_predictor
+
+        answers = load_predictor(folder / "model", accord).predict(list(text))
     for one, answer in zip(text, answers, strict=True):
         here.line(one)
         for key, value in answer.items():
-            if key != "text":
-                here.line(f"  {key}: {value}")
+            here.line(f"  {key}: {value}")
     here.result("release.predict", {"answers": answers})
+
+
+def _require_sound(path: Path) -> None:
+    """Say how the release verifies; end here when it is refused, revoked or stale."""
+    from foedus.cli.verify import known_file
+    from foedus.core.clock import now
+    from foedus.release.verify import remembered_anchor, verify_bundle
+    from foedus.workspace import open_workspace
+
+    here, known = shell(), known_file()
+    at_desk = (here.workspace / "workspace.json").is_file()
+    anchor = open_workspace(here.workspace).page.anchor if at_desk else None
+    seen = verify_bundle(path, anchor=anchor or remembered_anchor(path, known), at=now(), known_heads=known.path)
+    if seen.practice:
+        here.note(_practice())
+    here.note(seen.headline)
+    for failure in seen.failures:
+        if failure.error:
+            raise failure.error
+    if seen.code == "stale":
+        raise typer.Exit(seen.exit_code)
+
+
+def _practice() -> str:
+    from foedus.core.messages import say
+
+    return say("release.practice")
 
 
 @app.command()
@@ -201,6 +236,12 @@ def _proposal(folder: Path) -> Proposal:
     from foedus.records.release import Proposal
 
     return Proposal.from_bytes((folder / "report/proposal.json").read_bytes())
+
+
+def _accord(folder: Path) -> Accord:
+    from foedus.records.accord import Accord
+
+    return Accord.from_bytes((folder / "accord/accord.json").read_bytes())
 
 
 def _facts(folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from foedus.release.known import Known
     from foedus.release.verify import Verification
 
-__all__ = ["show", "verify"]
+__all__ = ["known_file", "show", "verify"]
 
 
 def verify(
@@ -37,14 +37,13 @@ def verify(
     from foedus.core.errors import CallerError
     from foedus.core.files import read_bytes
     from foedus.release.bundle import is_bundle
-    from foedus.release.known import Known
     from foedus.release.verify import remembered_anchor, verify_bundle, with_replay
 
     try:
         moment = parse(at) if at else now()
     except ValueError as error:
         raise CallerError("verify.bad-time", got=at) from error
-    known = Known(_known_path())
+    known = known_file()
     held = _anchor(anchor) if anchor else None
     kept = read_bytes(since, limit_bytes=1 << 16) if since else None
     if not is_bundle(path):
@@ -144,13 +143,16 @@ def _anchor(text: str) -> str:
     raise CallerError("verify.bad-anchor", got=text[:100])
 
 
-def _known_path() -> Path:
+def known_file() -> Known:
+    """What this reader remembers: the file that FOEDUS_KNOWN names, else one in the user's data folder."""
     import os
 
+    from foedus.release.known import Known
+
     if found := os.environ.get("FOEDUS_KNOWN"):
-        return Path(found)
+        return Known(Path(found))
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "foedus" / "known.json"
+    return Known((Path(data) if data else Path.home() / ".local" / "share") / "foedus" / "known.json")
 
 
 def _replay(path: Path, replies: Path) -> list[Check]:

@@ -30,7 +30,6 @@ from foedus.core.parcel import Parcel
 from foedus.gates import waiver_subject
 from foedus.ledger import Ledger
 from foedus.ledger.consortium import Consortium, Tally
-from foedus.ledger.fold import resolve
 from foedus.ledger.note import Line, Note, cosign, cosigned_at, witness_name
 from foedus.records.acts import CloseVote, EnterVerdicts, Entry, Propose, Publish, Vote
 from foedus.records.base import Record, open_record
@@ -41,7 +40,7 @@ from foedus.release.bundle import opened, signature_name, write_checksums
 from foedus.release.propose import Draft, make_files
 from foedus.release.verify import Verification, verify_bundle
 
-__all__ = ["Ballot", "approve", "collect_votes", "copy_ledger", "draft", "fold", "publish", "waive"]
+__all__ = ["Ballot", "approve", "collect_votes", "copy_ledger", "draft", "publish", "waive"]
 
 Act = Callable[[Record], Envelope]
 Submit = Callable[[Envelope], int]
@@ -83,15 +82,6 @@ class Ballot:
             signatures[0] if signatures else None,
             cosignatures[0].decode("utf-8", "replace") if cosignatures else None,
         )
-
-
-def fold(ledger: Path, store: ObjectStore, *, anchor: str | None) -> Consortium:
-    """The consortium as a ledger's folder and the objects beside it say."""
-
-    def find(digest: str) -> bytes | None:
-        return store.get(digest) if digest in store else None
-
-    return resolve(Ledger(ledger).leaves(), objects=find, anchor=anchor)
 
 
 # ── coordinator: draft ───────────────────────────────────────────────────────
