@@ -18,7 +18,24 @@ from typing import Any
 
 import typer
 
-from foedus.cli import accord, data, doctor, gate, ledger, member, new, release, sign, verify
+from foedus.cli import (
+    accord,
+    credit,
+    data,
+    demo,
+    doctor,
+    gate,
+    journal,
+    ledger,
+    member,
+    new,
+    release,
+    sign,
+    verify,
+)
+from foedus.cli import (
+    run as runs,
+)
 from foedus.cli.help import page
 from foedus.cli.shell import JSON_VERSION, shell
 from foedus.core.errors import CallerError, FoedusError
@@ -29,17 +46,26 @@ __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 accord.app.command("sign")(sign.sign)
 GROUPS = {
     "accord": accord.app,
+    "credit": credit.app,
     "data": data.app,
     "gate": gate.app,
+    "journal": journal.app,
     "ledger": ledger.app,
     "member": member.app,
     "release": release.app,
+    "run": runs.app,
 }
-COMMANDS: dict[str, Callable[..., None]] = {"doctor": doctor.doctor, "new": new.new, "verify": verify.verify}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "doctor": doctor.doctor,
+    "new": new.new,
+    "verify": verify.verify,
+}
 PANELS = {
-    "agree": ("new", "accord", "member", "data"),
+    "agree": ("demo", "new", "accord", "member", "data"),
+    "build": ("run", "credit"),
     "release": ("gate", "release", "verify"),
-    "record": ("ledger",),
+    "record": ("ledger", "journal"),
     "here": ("doctor",),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""

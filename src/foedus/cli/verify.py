@@ -160,7 +160,7 @@ def _replay(path: Path, replies: Path) -> list[Check]:
     from foedus.release.bundle import opened
 
     try:
-        from foedus.federate import replay_check
+        from foedus.replay import replay_check
     except ModuleNotFoundError as error:
         raise CallerError("verify.replay-needs-training", missing=error.name or "torch") from error
     with opened(path) as folder:

@@ -50,7 +50,7 @@ class Shelf:
         Raises:
             RunError: `answer.smallest-cell` when the part has fewer examples than the accord's smallest cell.
         """
-        examples = self.parts[name]
+        examples = self.parts.get(name, ())
         if len(examples) < self.plan.smallest_cell:
             raise RunError("answer.smallest-cell", part=name, expected=self.plan.smallest_cell)
         if name not in self._prepared:
@@ -148,7 +148,7 @@ def _evaluate(body: Evaluate, ask: Ask, shelf: Shelf, private: Private, objects:
     arms: dict[str, Any] = {}
     load(model, from_bytes(objects(body.state)))
     arms["federated"] = counts_of(model, data, examples)
-    if shelf.parts["train"]:
+    if shelf.parts.get("train"):
         if "alone" not in private:
             raise RunError("answer.nothing-alone", member=shelf.member)
         load(model, from_bytes(objects(body.start)))

@@ -2,11 +2,13 @@
 
 `InProcess` calls one function for each member, on worker processes forked from this one, so that the base model is in
 memory once and each worker is single-threaded. A member always goes to the same worker, which keeps what it prepared.
-A worker that dies takes nothing with it: its members are left out of the step, and the next step starts a new worker.
+A worker that dies takes nothing with it: the member that it worked for is left out of the step, and a new worker takes
+the next one. A message that a node refuses as a whole comes back as the code of its error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import time
@@ -15,6 +17,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Protocol
+
+from foedus.core.errors import FoedusError
 
 __all__ = ["Deliver", "Engine", "InProcess"]
 
@@ -46,13 +50,15 @@ class InProcess:
     deliver: Deliver
     workers: int = 0
     _pool: dict[int, _Worker] = field(default_factory=dict)
+    _homes: dict[str, int] = field(default_factory=dict)
 
     def carry(self, messages: Mapping[str, bytes], *, deadline_seconds: float) -> Iterator[tuple[str, bytes | str]]:
-        """Each member with its reply, or `engine.late` or `engine.member-gone`."""
+        """Each member with its reply, or `engine.late`, `engine.member-gone` or the code of the node's error."""
         if not self.workers:
             end = time.monotonic() + deadline_seconds
             for member in sorted(messages):
-                yield member, self.deliver(member, messages[member]) if time.monotonic() < end else "engine.late"
+                now = time.monotonic()
+                yield member, _delivered(self.deliver, member, messages[member]) if now < end else "engine.late"
             return
         yield from self._carry_on_workers(messages, time.monotonic() + deadline_seconds)
 
@@ -70,11 +76,13 @@ class InProcess:
                 worker = self._pool[slot]
                 member, worker.busy = worker.busy or "", None
                 try:
-                    yield member, worker.pipe.recv_bytes()
+                    reply = worker.pipe.recv()
                 except (EOFError, OSError):
-                    yield member, "engine.member-gone"
+                    reply = "engine.member-gone"
                     self._drop(slot)
-                self._send_next(slot, queues, messages)
+                if time.monotonic() < end:
+                    self._send_next(slot, queues, messages)
+                yield member, reply
         for slot, worker in list(self._pool.items()):
             if worker.busy:
                 yield worker.busy, "engine.late"
@@ -85,25 +93,23 @@ class InProcess:
 
     def _queues(self, members: Sequence[str]) -> dict[int, list[str]]:
         queues: dict[int, list[str]] = {}
-        for i, member in enumerate(members):
-            queues.setdefault(i % self.workers, []).append(member)
+        for member in members:
+            slot = self._homes.setdefault(member, len(self._homes) % self.workers)
+            queues.setdefault(slot, []).append(member)
         return queues
 
     def _send_next(self, slot: int, queues: dict[int, list[str]], messages: Mapping[str, bytes]) -> None:
         if not queues.get(slot):
             return
+        if slot in self._pool and not self._pool[slot].process.is_alive():
+            self._drop(slot)  # it died between two steps
         if slot not in self._pool:
             self._pool[slot] = self._start()
         member = queues[slot].pop(0)
         worker = self._pool[slot]
         worker.busy = member
-        try:
+        with contextlib.suppress(OSError):  # it died just now: reading from its pipe will say so
             worker.pipe.send((member, messages[member]))
-        except OSError:
-            worker.pipe.close()  # the next `wait` finds it closed; the member is reported gone
-            self._pool[slot] = self._start()
-            self._pool[slot].busy = member
-            self._pool[slot].pipe.send((member, messages[member]))
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("fork")
@@ -134,4 +140,11 @@ def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
             member, message = pipe.recv()
         except EOFError:
             return
-        pipe.send_bytes(deliver(member, message))
+        pipe.send(_delivered(deliver, member, message))
+
+
+def _delivered(deliver: Deliver, member: str, message: bytes) -> bytes | str:
+    try:
+        return deliver(member, message)
+    except FoedusError as error:
+        return error.code

@@ -12,12 +12,12 @@ that it throws away, and everything said of a round lies between two `round.clos
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from fractions import Fraction
-from typing import cast
 
-from foedus.combine import Update, combine, outer_apply, outer_init
+import torch
+
+from foedus.combine import Update, combine, half_names, outer_apply, outer_init
 from foedus.combine.lora import dense
 from foedus.core.errors import CallerError, RunError
 from foedus.core.objects import ObjectStore
@@ -28,9 +28,9 @@ from foedus.records.asks import AskBody, Gradient, Train, Validate
 from foedus.records.base import decimal
 from foedus.records.plan import Plan
 from foedus.records.release import Snapshot
-from foedus.state import State, digest
+from foedus.state import State, check_alike, check_finite, digest
 
-__all__ = ["Talk", "first_snapshot", "open_update", "rounds", "shares_among", "weighted_loss"]
+__all__ = ["Talk", "first_snapshot", "open_update", "rounds", "shares_among", "weighted_loss", "with_loss"]
 
 Talk = Generator[Send | Closed, Answers, Snapshot]
 Shares = Callable[[tuple[str, ...]], Mapping[str, Fraction]]
@@ -60,30 +60,36 @@ def rounds(plan: Plan, snapshot: Snapshot, *, store: ObjectStore, shares: Shares
         train = Train(start=snapshot.state, half=plan.halves[number - 1])
         answers = yield Send(number, "train", dict.fromkeys(plan.members, (train,)))
         replies, left_out = sort_out(answers, 0)
-        replies, broken = _usable(plan, replies, state, store)
+        trained = half_names(state, plan.halves[number - 1])
+        replies, broken = _usable(plan, replies, {name: state[name] for name in trained}, store)
         left_out = sorted([*left_out, *broken], key=lambda one: one.member)
         _enough(plan, number, len(replies), left_out)
         weights = shares(tuple(replies))
         delta = combine(plan.combine, [_update(plan, m, a, weights[m], store) for m, a in replies.items()])
+        before = state
         state, memory = outer_apply(plan.outer, state, delta, memory)
         name = put_state(store, state)
 
         # (2) Measure.
         bodies = _measure(plan, snapshot, name)
-        answers = yield Send(number, "measure", dict.fromkeys(plan.members, bodies))
+        answers = (yield Send(number, "measure", dict.fromkeys(plan.members, bodies))) if bodies else {}
         measured: list[Used] = []
         losses = list(snapshot.losses)
         for which, body in enumerate(bodies):
             answered, silent = sort_out(answers, which)
+            if isinstance(body, Validate):
+                answered = with_loss(answered)
+                _enough(plan, number, len(answered), silent)
+                losses.append(decimal(weighted_loss(answered, shares(tuple(answered)))))
+            else:
+                answered = _with_gradient(answered, before, state, store)
+                _enough(plan, number, len(answered), silent)
             fixed = shares(tuple(answered))
             measured += [_used(m, a, fixed[m]) for m, a in answered.items()]
-            if isinstance(body, Validate):
-                _enough(plan, number, len(answered), silent)
-                losses.append(decimal(weighted_loss(answered, fixed)))
 
         snapshot = _next(plan, snapshot, name, put_state(store, memory), tuple(losses))
         used = tuple(_used(member, answer, weights[member]) for member, answer in replies.items())
-        yield Closed(snapshot, digest(state), used, tuple(measured), tuple(left_out), losses[-1])
+        yield Closed(snapshot, digest(state), used, tuple(measured), tuple(left_out), losses[-1] if bodies else None)
     return snapshot
 
 
@@ -95,6 +101,8 @@ def _enough(plan: Plan, number: int, got: int, left_out: Sequence[LeftOut]) -> N
 
 def _measure(plan: Plan, before: Snapshot, state: str) -> tuple[AskBody, ...]:
     """What is asked of a new state; of the start state too, once."""
+    if plan.early_stopping is None and isinstance(plan.credit, terms.NoCredit):
+        return ()
     asks: list[AskBody] = [] if before.round else [Validate(state=before.state)]
     asks.append(Validate(state=state))
     if isinstance(plan.credit, terms.AumannShapley):
@@ -126,25 +134,33 @@ def _next(plan: Plan, before: Snapshot, state: str, memory: str, losses: tuple[s
 
 
 def _usable(
-    plan: Plan, replies: Mapping[str, Answer], state: State, store: ObjectStore
+    plan: Plan, replies: Mapping[str, Answer], like: State, store: ObjectStore
 ) -> tuple[dict[str, Answer], list[LeftOut]]:
-    """Replies whose update has the names and shapes of this state and only finite values; the others, with the
-    reason.
-    """
-    names: dict[str, frozenset[str]] = {}
-    bad: dict[str, str] = {}
-    for member, answer in replies.items():
-        try:
-            update = open_update(plan, answer.reply.objects["update"], store)
-            fits = update and all(n in state and t.shape == state[n].shape for n, t in update.items())
-            names[member] = frozenset(update if fits else ())
-        except (RunError, CallerError, KeyError):
-            bad[member] = "update.not-finite-or-malformed"
-    how_many = Counter(names.values())
-    usual = max(how_many, key=lambda one: (how_many[one], sorted(one)), default=frozenset())
-    bad |= dict.fromkeys((m for m, n in names.items() if not n or n != usual), "update.wrong-names")
-    good = {member: answer for member, answer in replies.items() if member not in bad}
-    return good, [LeftOut(member=member, code=code) for member, code in bad.items()]
+    """Replies whose update fits `like`, what this round trains, and is finite; the others, with the reason."""
+    found = {member: _fault(plan, answer, like, store) for member, answer in replies.items()}
+    good = {member: answer for member, answer in replies.items() if found[member] is None}
+    return good, [LeftOut(member=member, code=code) for member, code in found.items() if code is not None]
+
+
+def _fault(plan: Plan, answer: Answer, like: State, store: ObjectStore) -> str | None:
+    try:
+        update = open_update(plan, answer.reply.objects["update"], store)
+        check_alike(like, update)
+        check_finite(update)
+    except (CallerError, RunError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, CallerError) else error
+        return _FAULTS.get(cause.code, "update.malformed")
+    except KeyError:
+        return "update.malformed"
+    return None
+
+
+_FAULTS = {
+    "state.names-differ": "update.wrong-names",
+    "state.shape-differs": "update.wrong-shape",
+    "state.dtype-differs": "update.wrong-type",
+    "state.not-finite": "update.not-finite",
+}
 
 
 def open_update(plan: Plan, name: str, store: ObjectStore) -> State:
@@ -164,13 +180,37 @@ def _used(member: str, answer: Answer, weight: Fraction) -> Used:
     return Used(member=member, reply=answer.digest, weight=decimal(weight))
 
 
-def weighted_loss(answered: Mapping[str, Answer], weights: Mapping[str, Fraction]) -> Fraction:
-    """The mean of the members' mean losses under their weights; RunError `run.bad-reply` for a body without a loss."""
+def with_loss(answered: Mapping[str, Answer]) -> dict[str, Answer]:
+    """The answers whose body holds a loss in its one spelling; a member that sends none does not enter the mean."""
+    return {m: a for m, a in answered.items() if _is_decimal(a.reply.body.get("loss"))}
+
+
+def _is_decimal(value: object) -> bool:
     try:
-        losses = {m: Fraction(cast("str", a.reply.body["loss"])) for m, a in answered.items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError("run.bad-reply", kind="validate", reason=str(error)[:200]) from error
-    return sum((weights[m] * loss for m, loss in losses.items()), Fraction(0))
+        return isinstance(value, str) and len(value) < 40 and decimal(value) == value
+    except ValueError:
+        return False
+
+
+def weighted_loss(answered: Mapping[str, Answer], weights: Mapping[str, Fraction]) -> Fraction:
+    """The mean of the members' mean losses under their weights; see `with_loss`."""
+    return sum((weights[m] * Fraction(a.reply.body["loss"]) for m, a in answered.items()), Fraction(0))
+
+
+def _with_gradient(
+    answered: Mapping[str, Answer], before: State, after: State, store: ObjectStore
+) -> dict[str, Answer]:
+    """The answers with a finite gradient for every name that the round moved."""
+    like = {name: tensor for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+
+    def fits(answer: Answer) -> bool:
+        try:
+            check_alike(like, open_state(store, answer.reply.objects["gradient"], what="a gradient"))
+        except (CallerError, RunError, KeyError):
+            return False
+        return True
+
+    return {member: answer for member, answer in answered.items() if fits(answer)}
 
 
 def shares_among(examples: Mapping[str, int], settings: terms.Mean) -> Shares:

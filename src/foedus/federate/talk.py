@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from foedus.core.errors import RunError
+from foedus.core.errors import FoedusError, RunError
 from foedus.core.objects import ObjectStore
 from foedus.records.acts import LeftOut, Used
 from foedus.records.asks import AskBody, Reply
 from foedus.records.release import Snapshot
-from foedus.state import State, check_finite, from_bytes, to_bytes
+from foedus.state import State, from_bytes, to_bytes
 
 __all__ = ["Answer", "Answers", "Closed", "Send", "open_state", "put_state", "sort_out"]
 
@@ -61,10 +62,16 @@ def sort_out(answers: Answers, which: int) -> tuple[dict[str, Answer], list[Left
             case Answer() as answer if answer.reply.outcome == "done":
                 done[member] = answer
             case Answer() as answer:
-                left.append(LeftOut(member=member, code=answer.reply.code or answer.reply.outcome))
+                left.append(LeftOut(member=member, code=_code(answer.reply)))
             case LeftOut() as missing:
                 left.append(missing)
     return done, left
+
+
+def _code(reply: Reply) -> str:
+    """Why a member did not do it, in its own word if that is a code; it goes into the ledger."""
+    code = reply.code or ""
+    return code if re.fullmatch(r"[a-z][a-z0-9._-]{0,99}", code) else "run.no-reason"
 
 
 def put_state(store: ObjectStore, state: State) -> str:
@@ -75,8 +82,6 @@ def put_state(store: ObjectStore, state: State) -> str:
 def open_state(store: ObjectStore, digest: str, *, what: str) -> State:
     """A stored state, every value finite; RunError `run.bad-state` names `what` it was meant to be."""
     try:
-        state = from_bytes(store.get(digest))
-        check_finite(state)
-    except Exception as error:
+        return from_bytes(store.get(digest), finite=True)
+    except FoedusError as error:
         raise RunError("run.bad-state", what=what, digest=digest, reason=str(error)[:300]) from error
-    return state

@@ -72,14 +72,15 @@ def learn(
             rate = factor(craft, (number - 1) * a_round + step, total)
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * rate
+            examples = sum(map(len, batches))
             for chosen in batches:
                 batch = batch_of(model, data, chosen)
-                loss = model.task.loss(forward(model, batch), batch).mean() / len(batches)
+                loss = model.task.loss(forward(model, batch), batch).sum() / examples
                 if not math.isfinite(float(loss.detach())):
                     raise RunError("train.diverged", round=number, step=step + 1)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             if craft.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_([model.trained[name] for name in names], float(craft.clip_norm))
+                torch.nn.utils.clip_grad_norm_([model.trained[name] for name in sorted(names)], float(craft.clip_norm))
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             done += 1

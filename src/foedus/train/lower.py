@@ -1,4 +1,4 @@
-"""The frozen lower layers, computed once for each example and kept.
+"""Batches through the network: no work on padding, and the frozen lower layers computed once for each example and kept.
 
 Where only upper layers train, what the lower ones give for an example never changes. `lower` computes it, without
 dropout; from then on the network is fed those hidden states and its lower layers hand through what they get. Covers
@@ -8,7 +8,7 @@ and all layers are computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from foedus.tasks import Encoded
 from foedus.train.model import Model
+from foedus.train.packing import PackedRow
 
 __all__ = ["Prepared", "batch_of", "forward", "prepare"]
 
@@ -48,8 +49,12 @@ class _HandThrough(nn.Module):
 
 
 class _HandIn(nn.Module):
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> torch.Tensor:
-        return inputs_embeds
+    def __init__(self, hidden: torch.Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    def forward(self, *_: Any, **__: Any) -> torch.Tensor:
+        return self.hidden
 
 
 def prepare(model: Model, encoded: Sequence[Encoded]) -> Prepared:
@@ -59,38 +64,34 @@ def prepare(model: Model, encoded: Sequence[Encoded]) -> Prepared:
     hidden: list[torch.Tensor] = [torch.empty(0)] * len(encoded)
     order = sorted(range(len(encoded)), key=lambda i: (len(encoded[i].input_ids), i))
     model.net.eval()
-    handle = _watch(model)
-    try:
-        with torch.no_grad():
-            for start in range(0, len(order), FILL_BATCH):
-                chosen = order[start : start + FILL_BATCH]
-                batch = _inputs(model, [encoded[i] for i in chosen])
-                for row, i in zip(_run(model, batch), chosen, strict=True):
-                    hidden[i] = row[: len(encoded[i].input_ids)].clone()
-    finally:
-        handle.remove()
+    with torch.no_grad():
+        for start in range(0, len(order), FILL_BATCH):
+            chosen = order[start : start + FILL_BATCH]
+            rows = _below(model, _inputs(model, [encoded[i] for i in chosen]))
+            ends = torch.tensor([len(encoded[i].input_ids) for i in chosen]).cumsum(0)[:-1]
+            for i, row in zip(chosen, torch.tensor_split(rows, ends), strict=True):
+                hidden[i] = row.clone()
     return Prepared(encoded, hidden)
 
 
-def _watch(model: Model) -> Any:
-    """Stop the network where the trained layers begin (or, with all layers frozen, after the last)."""
+def _below(model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Hidden states of the real tokens where the trained layers begin: (tokens, width)."""
+    backbone = getattr(model.net, model.net.base_model_prefix)
+    row, embeddings = PackedRow(inputs["attention_mask"]), backbone.embeddings
 
-    def before(_module: nn.Module, args: tuple[Any, ...]) -> None:
-        raise _Stop(args[0])
+    def stop(hidden: torch.Tensor) -> torch.Tensor:
+        raise _Stop(hidden)
 
-    def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-        raise _Stop(output if isinstance(output, torch.Tensor) else output[0])
-
-    if model.depth == len(model.layers):
-        return model.layers[-1].register_forward_hook(after)
-    return model.layers[model.depth].register_forward_pre_hook(before)
-
-
-def _run(model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    last = model.depth - 1
+    below = model.layers[last]
+    backbone.embeddings, model.layers[last] = _Then(embeddings, row.packed), _Then(below, stop)
     try:
-        model.net(**inputs)
-    except _Stop as stop:
-        return stop.hidden
+        with row.in_force():
+            model.net(input_ids=inputs["input_ids"])
+    except _Stop as stopped:
+        return stopped.hidden[0]
+    finally:
+        backbone.embeddings, model.layers[last] = embeddings, below
     raise AssertionError("the network ended before its trained layers")
 
 
@@ -100,31 +101,47 @@ def _inputs(model: Model, encoded: Sequence[Encoded]) -> dict[str, torch.Tensor]
 
 
 def batch_of(model: Model, prepared: Prepared, chosen: Sequence[int]) -> dict[str, torch.Tensor]:
-    """The tensors of these examples: ids and labels, and `hidden` (batch, longest, width) where lower layers are
-    kept.
-    """
+    """The tensors of these examples: ids and labels, and `hidden` (real tokens, width) where lower layers are kept."""
     batch = dict(model.task.collate([prepared.encoded[i] for i in chosen], model.tokenizer.pad_token_id))
     if prepared.hidden is not None:
-        rows = [prepared.hidden[i] for i in chosen]
-        batch["hidden"] = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        batch["hidden"] = torch.cat([prepared.hidden[i] for i in chosen])
     return batch
 
 
 def forward(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Logits of a batch."""
-    if "hidden" not in batch:
-        return _logits(model.net(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]))
+    mask = batch["attention_mask"]
     backbone = getattr(model.net, model.net.base_model_prefix)
-    embeddings, lower = backbone.embeddings, list(model.layers[: model.depth])
-    backbone.embeddings = _HandIn()
-    for i in range(model.depth):
-        model.layers[i] = _HandThrough()
+    if not model.packs:
+        return _logits(model.net(input_ids=batch["input_ids"], attention_mask=mask))
+    row = PackedRow(mask)
+    kept, depth, embeddings = list(model.layers), model.depth, backbone.embeddings
+    if "hidden" in batch:
+        backbone.embeddings = _HandIn(batch["hidden"][None] if depth < len(kept) else row.spread(batch["hidden"]))
+        for i in range(depth):
+            model.layers[i] = _HandThrough()
+    else:
+        backbone.embeddings = _Then(embeddings, row.packed)
+    if depth < len(kept) or "hidden" not in batch:
+        model.layers[-1] = _Then(kept[-1], row.unpacked)
     try:
-        return _logits(model.net(inputs_embeds=batch["hidden"], attention_mask=batch["attention_mask"]))
+        with row.in_force():
+            return _logits(model.net(input_ids=batch["input_ids"]))
     finally:
         backbone.embeddings = embeddings
-        for i, layer in enumerate(lower):
+        for i, layer in enumerate(kept):
             model.layers[i] = layer
+
+
+class _Then(nn.Module):
+    """A module, and something done to what it gives."""
+
+    def __init__(self, module: nn.Module, then: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.module, self.then = module, then
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return self.then(self.module(*args, **kwargs))
 
 
 def _logits(output: Any) -> torch.Tensor:

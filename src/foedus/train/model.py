@@ -28,6 +28,7 @@ from foedus.core.rng import PublicRng
 from foedus.records import terms
 from foedus.state import State, check_alike
 from foedus.tasks import Task, task_of
+from foedus.train.packing import NAME as PACKED
 
 __all__ = ["Model", "build", "fresh_adapter", "load", "parameter_of", "read", "shape_of", "start_state", "uniform"]
 
@@ -53,6 +54,16 @@ class Model:
     pinned: State = field(default_factory=dict)
     depth: int = 0
     layers: nn.ModuleList = field(default_factory=nn.ModuleList)
+
+    @property
+    def packs(self) -> bool:
+        """Whether batches go through as one row of real tokens, and frozen layers can be kept: encoders such as
+        BERT.
+        """
+        backbone = getattr(self.net, self.net.base_model_prefix)
+        return (
+            hasattr(backbone, "embeddings") and self.net._supports_attention_backend and not self.net.config.is_decoder
+        )
 
     @property
     def stacks(self) -> bool:
@@ -127,7 +138,9 @@ def _choose(model: Model, backbone: Any, method: terms.Method, rank: int | None)
     for parameter in names.values():
         parameter.requires_grad = True
     model.trained = dict(sorted(names.items()))
-    if model.depth and not hasattr(backbone, "embeddings"):
+    if model.packs:
+        model.net.set_attn_implementation(PACKED)
+    else:
         model.depth = 0
 
 

@@ -23,6 +23,7 @@ from foedus.workspace.acting import (
 from foedus.workspace.folder import (
     Workspace,
     create_coordinator,
+    keep_siblings,
     open_workspace,
     practice,
     private_key,
@@ -46,6 +47,7 @@ __all__ = [
     "invite",
     "join",
     "joined_keys",
+    "keep_siblings",
     "make_act",
     "open_workspace",
     "outbox",

@@ -33,6 +33,7 @@ __all__ = [
     "Workspace",
     "create_coordinator",
     "keep_page",
+    "keep_siblings",
     "make_member_keys",
     "open_workspace",
     "practice",
@@ -225,10 +226,19 @@ def practice(
         parcel = invite(made[coordinator], name, ("contributor",), passphrase=passphrase)
         collect_joined(made[coordinator], join(folder / name, parcel, passphrase=passphrase))
         made[name] = open_workspace(folder / name)
-    for name, workspace in made.items():
-        siblings: Mapping[str, str] = {other: f"../{other}" for other in names if other != name}
+    return keep_siblings([folder / name for name in names])
+
+
+def keep_siblings(folders: Sequence[Path]) -> dict[str, Workspace]:
+    """Let workspaces side by side know each other, and mark them all as one process's; by party, in this order."""
+    made = {}
+    for folder in folders:
+        workspace = open_workspace(folder)
+        siblings: Mapping[str, str] = {
+            open_workspace(other).party: f"../{other.name}" for other in folders if other != folder
+        }
         page = workspace.page.model_copy(update={"siblings": dict(siblings), "custody": "one-process"})
-        made[name] = keep_page(workspace, page)
+        made[workspace.party] = keep_page(workspace, page)
     return made
 
 

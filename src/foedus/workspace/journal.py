@@ -76,14 +76,19 @@ def read_journal(path: Path) -> list[Line]:
 
 
 class Journal:
-    """The journal in a file. One process writes it at a time (the workspace's lock sees to that)."""
+    """The journal in a file. One process writes it at a time (the node's lock sees to that)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines = read_journal(path)
+        self.lines: list[Line] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read again what another process may have written, and cut off a torn last line."""
+        self.lines = read_journal(self.path)
         whole = sum(len(line.to_bytes()) + 1 for line in self.lines)
-        if path.exists() and path.stat().st_size > whole:
-            os.truncate(path, whole)
+        if self.path.exists() and self.path.stat().st_size > whole:
+            os.truncate(self.path, whole)
 
     def add(
         self, *, at: str, event: Event, ask: str, place: str, reply: str | None = None,

@@ -1,0 +1,307 @@
+"""A consortium in one process: the demo, practice, and benchmarks. The same nodes, rules and ledger as anywhere.
+
+One process reads every party's private keys here, which only an accord with `custody: one-process` allows; everything
+that comes of it says so. Each member still answers through its own node, from its own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foedus.accord import compile_plan
+from foedus.core.clock import Clock, now
+from foedus.core.errors import CallerError, IdentityError, RunError
+from foedus.data.card import register_act, salted
+from foedus.data.key import KEY_FILE, data_key
+from foedus.data.parts import Parts, open_parts
+from foedus.federate.answer import Shelf
+from foedus.federate.engine import InProcess
+from foedus.ledger.consortium import Consortium
+from foedus.node import Node
+from foedus.records import terms
+from foedus.records.accord import Accord
+from foedus.records.base import Record
+from foedus.records.evidence import CreditReport, Examination
+from foedus.records.release import Snapshot
+from foedus.release import desk
+from foedus.release.propose import Draft
+from foedus.run import Hall, Outcome, Report, run, start_of
+from foedus.state import State, from_bytes
+from foedus.state.base import open_base
+from foedus.train.export import export
+from foedus.train.model import Model, build
+from foedus.workspace import (
+    Workspace,
+    act,
+    consortium,
+    export_ledger,
+    make_act,
+    open_workspace,
+    private_key,
+    readable_private_keys,
+    take_ledger,
+    working,
+)
+
+__all__ = [
+    "Practice",
+    "draft_from_run",
+    "open_practice",
+    "parts_of",
+    "register",
+    "released_state",
+    "run_here",
+    "write_model",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """A coordinator's workspace and its members', all at hand."""
+
+    hub: Workspace
+    members: Mapping[str, Workspace]
+    passphrase: str | None = None
+
+    def state(self) -> Consortium:
+        """What the coordinator's ledger says now."""
+        return consortium(self.hub)
+
+    @property
+    def accord(self) -> Accord:
+        """The accord in force; RunError `run.no-accord` before."""
+        state = self.state()
+        if state.accord is None:
+            missing = sorted({name for digest in state.accords for name in state.unsigned(digest)})
+            raise RunError("run.no-accord", missing=", ".join(missing) or "–")
+        return state.accord
+
+    def share_ledger(self) -> None:
+        """Every member takes the coordinator's ledger, verifying all of it."""
+        copy = export_ledger(self.hub)
+        for workspace in self.members.values():
+            take_ledger(workspace, copy, passphrase=self.passphrase)
+
+
+def open_practice(folder: Path, *, passphrase: str | None = None) -> Practice:
+    """The practice consortium whose coordinator's workspace is this folder.
+
+    Raises:
+        CallerError: `workspace.none-here`, `workspace.wrong-role`.
+        IdentityError: `practice.separate-custody` where the workspace is one of a real consortium.
+    """
+    hub = open_workspace(folder)
+    hub.require("coordinator")
+    if hub.page.custody != "one-process":
+        readable = readable_private_keys(folder)
+        raise IdentityError("practice.separate-custody", party=hub.party, readable=", ".join(readable))
+    members = {name: open_workspace(folder / where) for name, where in hub.page.siblings.items()}
+    return Practice(hub, members, passphrase)
+
+
+def parts_of(workspace: Workspace, accord: Accord) -> Parts:
+    """A member's parts as its `data.yaml` says, split and salted under its own key."""
+    return open_parts(
+        workspace.folder / "data.yaml",
+        task=accord.task,
+        member=workspace.party,
+        secret_key=data_key(workspace.folder / KEY_FILE),
+        smallest_cell=accord.data.smallest_cell,
+    )
+
+
+def register(workspace: Workspace, accord: Accord, *, passphrase: str | None = None, clock: Clock = now) -> bytes:
+    """A member's `data.register` act as a parcel for the coordinator. The salted card travels with it."""
+    parts = parts_of(workspace, accord)
+    stored = salted(parts.card, key=data_key(workspace.folder / KEY_FILE))
+    workspace.objects.put(stored.to_bytes())
+    return make_act(
+        workspace, register_act(parts.card, stored), [stored.to_bytes()], passphrase=passphrase, clock=clock
+    )
+
+
+# ── a run ────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _HubLedger:
+    practice: Practice
+    clock: Clock
+
+    def state(self) -> Consortium:
+        return self.practice.state()
+
+    def record(self, record: Record, objects: Iterable[bytes] = ()) -> None:
+        act(self.practice.hub, record, objects, passphrase=self.practice.passphrase, clock=self.clock)
+
+
+@dataclass(slots=True)
+class _Shelves:
+    """Shelves over one model in memory; members with a rank of their own have another."""
+
+    practice: Practice
+    accord: Accord
+    base: Path
+    model: Model
+
+    def of(self, member: str) -> Shelf:
+        """A member's shelf: its parts are read here, in the process that answers."""
+        plan = compile_plan(self.accord)
+        parts = parts_of(self.practice.members[member], self.accord)
+        model = self.model
+        if isinstance(plan.method, terms.Lora):
+            for own in plan.method.member_ranks:
+                if own.member == member and own.rank != plan.method.rank:
+                    model = build(self.base, plan.task, plan.method, dropout=plan.craft.dropout, rank=own.rank)
+        given: dict[str, tuple[Any, ...]] = {
+            "train": parts.train,
+            "validation": parts.validation,
+            "test": parts.test,
+        }
+        return Shelf(member, given, model, plan)
+
+
+def nodes(practice: Practice, shelves: _Shelves, *, clock: Clock) -> dict[str, Node]:
+    """Each member's node. It folds its own copy of the ledger to know what it signed."""
+    made = {}
+    for name, workspace in practice.members.items():
+        known = consortium(workspace)
+        made[name] = Node(
+            member=name,
+            accord=shelves.accord,
+            signed=name in known.signed.get(shelves.accord.digest, ()),
+            act=private_key(workspace, "act", passphrase=practice.passphrase),
+            folder=workspace.folder / "node",
+            make_shelf=lambda name=name: shelves.of(name),  # type: ignore[misc]  # mypy reads no default of a lambda
+            clock=clock,
+        )
+    return made
+
+
+def run_here(
+    practice: Practice,
+    *,
+    name: str | None = None,
+    workers: int | None = None,
+    report: Report = lambda _: None,
+    clock: Clock = now,
+) -> Outcome:
+    """Carry a run to its end: the one of this name, the one that is open, or a new one.
+
+    Raises:
+        RunError: `workspace.busy` while another run holds this workspace; as `run.run`.
+        VerifyError: `base.differs` when the base model is not the pinned one.
+    """
+    with working(practice.hub):
+        practice.share_ledger()
+        accord, state = practice.accord, practice.state()
+        base = open_base(accord.base.source, accord.base.pin)
+        _one_thread()
+        start, model = start_of(accord, compile_plan(accord), base=base)
+        name = name or _next_name(state)
+        hall = Hall(
+            ledger=_HubLedger(practice, clock),
+            act=private_key(practice.hub, "act", passphrase=practice.passphrase),
+            store=practice.hub.objects,
+            folder=practice.hub.folder / "runs" / name,
+            clock=clock,
+            report=report,
+        )
+        here = nodes(practice, _Shelves(practice, accord, base, model), clock=clock)
+        count = min(os.cpu_count() or 1, len(here)) if workers is None else workers
+        engine = InProcess(lambda member, message: here[member].handle(message), workers=count)
+        try:
+            return run(hall, name, engine=engine, start=start)
+        finally:
+            engine.close()
+
+
+def _one_thread() -> None:
+    """Bits of a training step depend on the number of threads: one a worker, everywhere."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _next_name(state: Consortium) -> str:
+    """The run that has no evidence yet and did not fail, else the next number."""
+    examined = {entered.run for entered in state.evidence.values()}
+    for name, known in state.runs.items():
+        if name not in examined and (known.close is None or known.close.outcome != "failed"):
+            return name
+    return f"run-{len(state.runs) + 1}"
+
+
+# ── a release ────────────────────────────────────────────────────────────────
+
+
+def draft_from_run(
+    hub: Workspace,
+    run_name: str,
+    *,
+    version: str,
+    name: str | None = None,
+    passphrase: str | None = None,
+    clock: Clock = now,
+) -> Draft:
+    """Write the model of a run and all that goes with it, let the gates judge, and propose it.
+
+    Raises:
+        CallerError: `practice.no-evidence`, `release.folder-exists`.
+        VerifyError: `base.differs`.
+    """
+    state = consortium(hub)
+    entered = next((one for one in state.evidence.values() if one.run == run_name), None)
+    if entered is None or state.accord is None:
+        raise CallerError("practice.no-evidence", run=run_name, known=", ".join(state.runs) or "–")
+    credit = CreditReport.from_bytes(hub.objects.get(entered.credit)) if entered.credit else None
+    auditors = {member for member, card in state.cards.items() if member not in state.runs[run_name].cards}
+    registered = {member: card.card for member, card in state.runs[run_name].cards.items()}
+    registered |= {member: state.cards[member].act.card for member in auditors}
+    return desk.draft_release(
+        hub,
+        version=version,
+        run=run_name,
+        model=write_model(hub, run_name),
+        examination=Examination.from_bytes(hub.objects.get(entered.evidence)),
+        credit=credit,
+        cards={member: hub.objects.get(digest) for member, digest in registered.items()},
+        name=name,
+        passphrase=passphrase,
+        clock=clock,
+    )
+
+
+def released_state(hub: Workspace, run_name: str) -> State:
+    """The state that a finished run goes on with; CallerError `practice.no-evidence` while it is open."""
+    known = consortium(hub).runs.get(run_name)
+    if known is None or known.close is None or not known.closes:
+        raise CallerError("practice.no-evidence", run=run_name, known="–")
+    last = Snapshot.from_bytes(hub.objects.get(known.closes[-1].snapshot))
+    return from_bytes(hub.objects.get(last.best_state))
+
+
+def write_model(hub: Workspace, run_name: str) -> Path:
+    """Write the model folder of a finished run as the accord's release clause says; `runs/RUN/model` of the
+    workspace.
+    """
+    folder = hub.folder / "runs" / run_name / "model"
+    accord = consortium(hub).accords[consortium(hub).runs[run_name].accord]
+    plan = compile_plan(accord)
+    base = open_base(accord.base.source, accord.base.pin)
+    shutil.rmtree(folder, ignore_errors=True)
+    export(
+        build(base, plan.task, plan.method, dropout=None),
+        released_state(hub, run_name),
+        base=base,
+        folder=folder,
+        form=accord.release.form,
+        rank=accord.release.rank,
+        source=accord.base.source,
+    )
+    return folder

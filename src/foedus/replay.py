@@ -1,0 +1,251 @@
+"""Recompute a release from the replies that members signed: the same conversation, driven by the record.
+
+`replay_check` takes a bundle whose ledger holds, and a folder of asks, replies and the objects that they name, as
+`foedus run export-replies` writes it. It drives `federate.rounds` with those replies instead of an engine and
+compares, round by round, state, snapshot, order and weights with what the ledger says, and at last the state with the
+released one. Combining is portable to the bit, so any machine must agree exactly.
+
+Shows that the released state is what these signed updates give under the accord, and nothing else. Does not show that
+a member's training was honest.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foedus.accord import compile_plan
+from foedus.core.checks import Check, ok
+from foedus.core.digest import sha256_file
+from foedus.core.envelope import Envelope
+from foedus.core.errors import CallerError, FoedusError, VerifyError
+from foedus.core.objects import ObjectStore
+from foedus.federate.rounds import first_snapshot, rounds, shares_among
+from foedus.federate.talk import Answer, Answers, Closed, Send
+from foedus.ledger import Ledger
+from foedus.ledger.consortium import Consortium, RunState
+from foedus.ledger.fold import resolve
+from foedus.records.accord import Accord
+from foedus.records.acts import CloseRound, LeftOut, Used
+from foedus.records.asks import Ask, AskBody, Reply, Train
+from foedus.records.base import open_record
+from foedus.records.plan import Plan
+from foedus.records.release import Proposal
+from foedus.state import State, digest, from_bytes
+
+__all__ = ["export_replies", "replay_check"]
+
+
+def export_replies(known: Consortium, run: str, *, asks: Mapping[str, bytes], store: ObjectStore, target: Path) -> int:
+    """Write every ask, reply and object that a run's rounds rest on into a folder; how many replies.
+
+    Raises:
+        CallerError: `replay.no-such-run`; `objects.missing` for what is kept no longer.
+    """
+    if run not in known.runs:
+        raise CallerError("replay.no-such-run", run=run, known=", ".join(known.runs) or "–")
+    out, count = ObjectStore(target), 0
+    for close in known.runs[run].closes:
+        for item in (*close.used, *close.measured):
+            document = store.get(item.reply)
+            reply = open_record(Reply, Envelope.from_bytes(document))
+            ask = open_record(Ask, Envelope.from_bytes(asks[reply.ask]))
+            out.put(document)
+            out.put(asks[reply.ask])
+            for name in reply.objects.values():
+                out.put(store.get(name))
+            if close.round == 1 and isinstance(ask.body, Train):
+                out.put(store.get(ask.body.start))
+            count += 1
+    return count
+
+
+def replay_check(bundle: Path, replies: Path) -> list[Check]:
+    """The checks of a replay: one a round, and the released state. The bundle itself must have been verified before."""
+    checks: list[Check] = []
+    try:
+        proposal, known, accord = _read(bundle)
+        this = known.runs[proposal.run]
+        plan = replace(compile_plan(accord), members=tuple(sorted(this.opened.roster)))
+        with tempfile.TemporaryDirectory(prefix="foedus-replay-") as folder:
+            store = _copied(replies, ObjectStore(Path(folder)))
+            book = _Book(known, this, accord, store, _asks_in(store))
+            state = _drive(plan, book, checks)
+            released = digest(state)
+            if released != proposal.state:
+                raise VerifyError("replay.other-release", expected=proposal.state, got=released)
+            checks.append(ok("replay.state", digest=released))
+            checks.append(_model(bundle, accord, plan, state))
+    except FoedusError as error:
+        checks.append(Check("replay.round", "fail", {"round": len(checks) + 1}, error))
+    return checks
+
+
+def _read(bundle: Path) -> tuple[Proposal, Consortium, Accord]:
+    """The bundle's proposal, its ledger folded, and the accord of its run."""
+    named = {
+        sha256_file(path): path for kind in ("accord", "objects") for path in sorted((bundle / kind).glob("*.json"))
+    }
+    named |= {sha256_file(path): path for path in [bundle / "report" / "proposal.json"]}
+    proposal = Proposal.from_bytes((bundle / "report" / "proposal.json").read_bytes())
+
+    def find(name: str) -> bytes | None:
+        return named[name].read_bytes() if name in named else None
+
+    known = resolve(Ledger(bundle / "ledger").leaves(), objects=find, anchor=None)
+    return proposal, known, known.accords[proposal.accord]
+
+
+def _copied(replies: Path, store: ObjectStore) -> ObjectStore:
+    """The recorded objects in a store of our own; each is checked against its name. Nothing is written to the
+    record.
+    """
+    record = ObjectStore(replies)
+    for name in record:
+        store.put(record.get(name))
+    return store
+
+
+def _asks_in(store: ObjectStore) -> dict[str, Ask]:
+    """Every ask in the record, by digest."""
+    asks = {}
+    for name in store:
+        data = store.get(name)
+        if data.startswith(b'{"payload"') and Ask.payload_type().encode() in data:
+            envelope = Envelope.from_bytes(data)
+            if envelope.payload_type == Ask.payload_type():
+                asks[name] = open_record(Ask, envelope)
+    return asks
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """The record: replies as the ledger lists them, verified when they are opened."""
+
+    known: Consortium
+    this: RunState
+    accord: Accord
+    store: ObjectStore
+    asks: Mapping[str, Ask]
+
+    def answers(self, send: Send) -> Answers:
+        """What the members answered to this step, by the record."""
+        close = self.this.closes[send.round - 1]
+        listed = close.used if send.step == "train" else close.measured
+        found: dict[str, list[Answer | LeftOut]] = {}
+        opened = [(item, *self._open(item, close)) for item in listed]
+        for member, bodies in send.asks.items():
+            mine = [(answer, ask) for item, answer, ask in opened if item.member == member]
+            found[member] = [self._match(member, body, mine, close) for body in bodies]
+        return {member: tuple(answers) for member, answers in found.items()}
+
+    def _match(self, member: str, body: AskBody, mine: list[tuple[Answer, Ask]], close: CloseRound) -> Answer | LeftOut:
+        for answer, ask in mine:
+            if ask.body == body:
+                return answer
+        if isinstance(body, Train) and mine:
+            raise VerifyError("replay.other-ask", member=member, round=close.round)
+        code = next((one.code for one in close.left_out if one.member == member), "engine.late")
+        return LeftOut(member=member, code=code)
+
+    def _open(self, item: Used, close: CloseRound) -> tuple[Answer, Ask]:
+        """A reply with its ask: signed by the member, and answering an ask that the coordinator signed for this
+        round.
+        """
+        if item.reply not in self.store:
+            raise VerifyError("replay.reply-missing", member=item.member, round=close.round, digest=item.reply)
+        document = Envelope.from_bytes(self.store.get(item.reply))
+        ever = self.known.key_log.get((item.member, "act"), ())
+        if not any(document.signed_by(public) for _, public in ever):
+            raise VerifyError("replay.not-signed", member=item.member, round=close.round)
+        reply = open_record(Reply, document)
+        ask = self.asks.get(reply.ask)
+        fits = (
+            ask is not None
+            and reply.member == item.member == ask.member
+            and (ask.place.run, ask.place.round) == (self.this.opened.run, close.round)
+            and ask.accord == self.this.accord
+        )
+        if ask is None or not fits:
+            raise VerifyError("replay.other-ask", member=item.member, round=close.round)
+        for name, wanted in reply.objects.items():
+            if wanted not in self.store:
+                raise VerifyError("replay.object-missing", member=item.member, round=close.round, name=name)
+        return Answer(item.reply, reply), ask
+
+
+def _drive(plan: Plan, book: _Book, checks: list[Check]) -> State:
+    """The conversation from the recorded start to its end; every round compared with the ledger."""
+    this = book.this
+    first = first_snapshot(this.opened.run, _start(book), book.store)
+    shares = shares_among({member: card.examples for member, card in this.cards.items()}, plan.combine)
+    talk = rounds(plan, first, store=book.store, shares=shares)
+    snapshot, step = first, next(talk, None)
+    while step is not None:
+        answers: Answers = {}
+        if isinstance(step, Send):
+            if step.round > len(this.closes):
+                raise VerifyError("replay.rounds-missing", expected=step.round, got=len(this.closes))
+            answers = book.answers(step)
+        else:
+            _compare(step, this.closes[step.snapshot.round - 1])
+            snapshot = step.snapshot
+            checks.append(ok("replay.round", round=snapshot.round))
+        try:
+            step = talk.send(answers)
+        except StopIteration:
+            step = None
+    return from_bytes(book.store.get(snapshot.best_state))
+
+
+def _start(book: _Book) -> State:
+    """The start state: the object that the first round's asks name and whose digest `run.open` gives."""
+    first = {ask.body.start for ask in book.asks.values() if isinstance(ask.body, Train) and ask.place.round == 1}
+    for name in sorted(first):
+        if name in book.store and digest(state := from_bytes(book.store.get(name))) == book.this.opened.start:
+            return state
+    raise VerifyError("replay.no-start", expected=book.this.opened.start)
+
+
+def _compare(closed: Closed, said: CloseRound) -> None:
+    """What the conversation came to, against what the coordinator entered."""
+    facts = {
+        "state": (said.state, closed.state),
+        "snapshot": (said.snapshot, closed.snapshot.digest),
+        "order and weights": (_listed(said.used), _listed(closed.used)),
+        "measured": (_listed(said.measured), _listed(closed.measured)),
+    }
+    for what, (expected, got) in facts.items():
+        if expected != got:
+            raise VerifyError("replay.differs", round=said.round, what=what, expected=expected, got=got)
+
+
+def _listed(used: tuple[Used, ...]) -> str:
+    return ", ".join(f"{one.member} {one.weight} {one.reply[7:19]}" for one in used)
+
+
+def _model(bundle: Path, accord: Accord, plan: Plan, state: State) -> Check:
+    """The weights in `model/` are the state folded into the pinned base; recorded where the base is not at hand."""
+    from foedus.core.files import read_bytes
+    from foedus.state import to_bytes
+    from foedus.state.base import open_base
+    from foedus.train.export import export
+    from foedus.train.model import build
+
+    try:
+        base = open_base(accord.base.source, accord.base.pin)
+    except FoedusError:
+        return Check("replay.model", "recorded", {"base": accord.base.source})
+    with tempfile.TemporaryDirectory(prefix="foedus-replay-") as name:
+        model = build(base, plan.task, plan.method)
+        export(
+            model, from_bytes(to_bytes(state)), base=base, folder=Path(name), form=accord.release.form,
+            rank=accord.release.rank, source=accord.base.source,
+        )  # fmt: skip
+        for path in sorted(Path(name).glob("*.safetensors")):
+            limit = 1 << 40
+            if read_bytes(path, limit_bytes=limit) != read_bytes(bundle / "model" / path.name, limit_bytes=limit):
+                raise VerifyError("replay.other-model", file=path.name)
+    return ok("replay.model", base=accord.base.source)
