@@ -30,6 +30,7 @@ from foedus.core.clock import Clock, parse, spell
 from foedus.core.digest import sha256
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, FoedusError, RunError
+from foedus.core.files import lock
 from foedus.core.keys import PrivateKey
 from foedus.core.objects import ObjectStore
 from foedus.core.parcel import Parcel
@@ -105,10 +106,12 @@ class Node:
         asks = [(sha256(document.to_bytes()), self._ask(document)) for document in parcel.documents]
         documents: list[Envelope] = []
         objects: dict[str, bytes] = {}
-        for name, ask in asks:
-            reply = Parcel.from_bytes(self._reply(name, ask, parcel.objects))
-            documents += reply.documents
-            objects |= reply.objects
+        with lock(self.folder / ".node.lock", wait=True):  # a process that was cut off may still be at work here
+            self.journal.refresh()
+            for name, ask in asks:
+                reply = Parcel.from_bytes(self._reply(name, ask, parcel.objects))
+                documents += reply.documents
+                objects |= reply.objects
         return Parcel(tuple(documents), objects).to_bytes()
 
     def _ask(self, document: Envelope) -> Ask:
@@ -137,7 +140,7 @@ class Node:
         try:
             done = self._work(ask, objects)
         except FoedusError as error:
-            fields = {key: str(value) for key, value in error.fields.items() if key in SAFE_FIELDS}
+            fields = {key: str(value)[:100] or "–" for key, value in error.fields.items() if key in SAFE_FIELDS}
             reply = Reply(ask=name, member=self.member, outcome="failed", code=error.code, fields=fields)
             return self._close(name, place, "failed", reply, {}, {}, detail=f"{error.code} {error.fields}")
         except Exception:  # noqa: BLE001 - a bug here must reach the coordinator as a code, and the journal in full
@@ -156,9 +159,9 @@ class Node:
         """The clause that forbids an ask, or None."""
         now = self.clock()
         if not self.signed or ask.accord != self.accord.digest:
-            return "accord.not-signed-here"
+            return "node.not-signed"
         if now > parse(ask.not_after):
-            return "aggregation.deadline"
+            return "aggregation.deadline_seconds"
         if (taken := self.journal.at_place(place)) and taken.ask != name:
             return "node.place-taken"
         return permit(self.accord, ask, member=self.member, today=date(now.year, now.month, now.day))

@@ -38,7 +38,7 @@ from foedus.core.rng import PublicRng
 from foedus.examine import credit_report, examination
 from foedus.examine.figures import read_counts
 from foedus.federate.engine import Engine
-from foedus.federate.rounds import Shares, first_snapshot, rounds, shares_among, weighted_loss
+from foedus.federate.rounds import Shares, first_snapshot, rounds, shares_among, weighted_loss, with_loss
 from foedus.federate.talk import Answer, Answers, Closed, Send, open_state, put_state, sort_out
 from foedus.ledger.consortium import Consortium, RunState
 from foedus.records import terms
@@ -135,7 +135,8 @@ def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
 
     Raises:
         CallerError: the accord's plan cannot work.
-        RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.over`, `run.too-few-members`, `run.stopped`.
+        RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.other-accord`, `run.other-start`,
+            `run.over`, `run.too-few-members`, `run.stopped`.
     """
     # (1) An accord is in force, and its plan can work.
     known = hall.ledger.state()
@@ -147,6 +148,10 @@ def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
         _open(hall, known, plan, name, start)
         known = hall.ledger.state()
     this = known.runs[name]
+    if this.accord != accord.digest:
+        raise RunError("run.other-accord", run=name, expected=this.accord, got=accord.digest)
+    if this.opened.start != digest(start):
+        raise RunError("run.other-start", run=name, expected=this.opened.start, got=digest(start))
     if any(entered.run == name for entered in known.evidence.values()):
         raise RunError("run.over", run=name)
     weights = shares_among({m: card.examples for m, card in this.cards.items()}, plan.combine)
@@ -240,6 +245,7 @@ def _rounds(hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, shares: Sha
                 snapshot = step.snapshot
                 _close_round(hall, post.name, step)
                 if (hall.folder / "stop").exists():
+                    (hall.folder / "stop").unlink()
                     raise RunError("run.stopped", run=post.name, round=snapshot.round)
         try:
             step = talk.send(answers)
@@ -416,15 +422,21 @@ def _examine(
     asked = sorted([*trained, *auditors])
     answers = post.exchange(Send(snapshot.round + 1, "evaluate", dict.fromkeys(asked, (ask,))))
     measured, _ = sort_out(answers, 0)
-    task = task_of(plan.task)
-    counts = {
-        member: read_counts(
-            task, answer.reply.body, hall.store.get(answer.reply.objects["replicates"]), plan.replicates
-        )
-        for member, answer in measured.items()
-    }
+    task, counts, used = task_of(plan.task), {}, []
+    for member, answer in measured.items():
+        try:
+            arms = read_counts(task, answer.reply, hall.store, plan.replicates, alone=member in trained)
+        except RunError as error:
+            hall.report(Event("left-out", {"member": member, "code": error.code, "reason": error.fields["reason"]}))
+            continue
+        counts[member] = arms
+        used.append(Used(member=member, reply=answer.digest, weight="0"))
+    if len(counts.keys() & trained.keys()) < plan.min_members:
+        reasons = f"{len(trained)} trained alone, {len(counts)} measured"
+        got = len(counts.keys() & trained.keys())
+        raise RunError("run.too-few-members", round=snapshot.round, expected=plan.min_members, got=got, reasons=reasons)
     evidence = examination(plan, run=post.name, state=state, members=counts)
-    return evidence, [Used(member=m, reply=answer.digest, weight="0") for m, answer in measured.items()]
+    return evidence, used
 
 
 def _credit(
@@ -440,7 +452,11 @@ def _credit(
         """A rebuilt state's loss, asked of the members like any other."""
         body = Validate(state=put_state(hall.store, state))
         step = Send(snapshot.round + 1, "rebuild", dict.fromkeys(plan.members, (body,)), next(asked))
-        answered, _ = sort_out(post.exchange(step), 0)
+        answered = with_loss(sort_out(post.exchange(step), 0)[0])
+        if len(answered) < plan.min_members:
+            raise RunError(
+                "run.too-few-members", round=snapshot.round, expected=plan.min_members, got=len(answered), reasons="–"
+            )
         return weighted_loss(answered, shares(tuple(answered)))
 
     closes = this.closes[: this.close.released_round]

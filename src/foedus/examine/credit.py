@@ -24,7 +24,7 @@ from foedus.records.base import decimal, open_record
 from foedus.records.evidence import Credit, CreditReport
 from foedus.records.plan import Plan
 from foedus.records.release import Snapshot
-from foedus.state import State
+from foedus.state import State, zeros_like
 
 __all__ = ["credit_report"]
 
@@ -40,8 +40,8 @@ def credit_report(
 ) -> CreditReport:  # fmt: skip
     """Credit of each member for the rounds in `closes`.
 
-    `start_state`: the object that the run began with. `loss` asks the members for the loss of a rebuilt state; only exact
-    Shapley values by reconstruction need it.
+    `start_state`: the object that the run began with. `loss` asks the members for the loss of a rebuilt state; only
+    exact Shapley values by reconstruction need it.
 
     Raises:
         RunError: `run.bad-state` for a stored update or gradient that is not what it was; `run.no-gradients` when a
@@ -54,7 +54,7 @@ def credit_report(
         befores = [partial(open_state, store, name, what="a round's start") for name in names]
         values = reconstruct(walked, befores, outer=plan.outer, utility=lambda state: -float(loss(state)))
     else:
-        gradients = [_gradient(close, store, shares) for close in closes]
+        gradients = [_gradient(close, walk, store, shares) for close, walk in zip(closes, walked, strict=True)]
         values = aumann_shapley(walked, gradients, outer=plan.outer, total=float(start - end))
     return _report(plan, run, start, end, values)
 
@@ -97,8 +97,8 @@ def _round(plan: Plan, close: CloseRound, store: ObjectStore) -> Round:
     return Round(names, updates, opened)
 
 
-def _gradient(close: CloseRound, store: ObjectStore, shares: Shares) -> Callable[[], State]:
-    """The members' gradients along a round, averaged as their losses are."""
+def _gradient(close: CloseRound, walked: Round, store: ObjectStore, shares: Shares) -> Callable[[], State]:
+    """The members' gradients along a round, averaged as their losses are; 0 for a name that stayed where it was."""
     found: dict[str, str] = {}
     for item in close.measured:
         objects: Mapping[str, str] = _reply(item.reply, store).objects
@@ -109,12 +109,13 @@ def _gradient(close: CloseRound, store: ObjectStore, shares: Shares) -> Callable
     weights = shares(tuple(found))
 
     def opened() -> State:
-        return weighted_sum(
+        mean = weighted_sum(
             [
                 Update(member, weights[member], partial(open_state, store, name, what="a gradient"))
                 for member, name in found.items()
             ]
         )
+        return zeros_like(walked.updates[0].open()) | mean
 
     return opened
 

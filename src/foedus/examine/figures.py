@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from foedus.core.errors import RunError
+from foedus.core.errors import FoedusError, RunError
+from foedus.core.objects import ObjectStore
+from foedus.records.asks import Reply
 from foedus.records.base import decimal
 from foedus.records.evidence import Examination, Figure
 from foedus.records.plan import Plan
@@ -26,19 +28,26 @@ Counts = Mapping[str, Any]
 """By arm: int64 array (1 + replicates, counts); row 0 is the sample itself."""
 
 
-def read_counts(task: Task, body: Mapping[str, Any], replicates: bytes, expected: int) -> tuple[int, Counts]:
-    """A member's n and counts; RunError `run.bad-reply` for counts that are not what the task needs."""
+def read_counts(task: Task, reply: Reply, store: ObjectStore, replicates: int, *, alone: bool) -> tuple[int, Counts]:
+    """A member's n and counts; `alone`: whether it trained a model of its own to set beside the federated one.
+
+    Raises:
+        RunError: `run.bad-reply` for counts that are not what the task needs.
+    """
+    shape = (replicates, len(task.count_names))
     try:
-        arrays = from_bytes(replicates)
-        n, totals = int(body["n"]), body["counts"]
+        n, totals = reply.body["n"], reply.body["counts"]
+        arrays = from_bytes(store.get(reply.objects["replicates"]))
         out = {}
-        for arm in ARMS if "alone" in totals else ARMS[:1]:
+        for arm in ARMS if alone else ARMS[:1]:
             first = np.array([[int(totals[arm][name]) for name in task.count_names]], dtype=np.int64)
             rest = arrays[arm].numpy()
-            if rest.shape != (expected, len(task.count_names)) or (first < 0).any() or (rest < 0).any():
-                raise ValueError(f"counts of shape {rest.shape}, expected {(expected, len(task.count_names))}")
+            if rest.dtype != np.int64 or rest.shape != shape or (first < 0).any() or (rest < 0).any():
+                raise ValueError(f"counts of shape {rest.shape} and type {rest.dtype}, expected {shape} and int64")
             out[arm] = np.concatenate([first, rest])
-    except Exception as error:
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"expected the number of examples, got {n!r:.40}")
+    except (FoedusError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError("run.bad-reply", kind="evaluate", reason=str(error)[:200]) from error
     return n, out
 
