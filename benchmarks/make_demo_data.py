@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 BANKS = ("bank-a", "bank-b", "bank-c", "bank-d", "bank-e")
-SIZES = {"train": 300, "validation": 60, "test": 80}
-OFFICIAL = 500
+SIZES = {"train": 300, "validation": 40, "test": 120}
+OFFICIAL = 400
 ALPHA = 1.0
 SEED = 7
 TARGET = Path(__file__).parents[1] / "src/foedus/demo/data/banking77.csv.gz"

@@ -222,12 +222,14 @@ def _figure(outcome: Outcome, member: str, metric: str) -> Figure:
 def _answers(
     practice: Practice, bundle: Path, rows: list[Row], alone: Mapping[str, float], run: str
 ) -> tuple[tuple[str, str, str, str], ...]:
-    """The first three questions of the official test part: the right label, the released model's and one bank's
-    answer.
+    """Three texts of the official test part, with the right label, the released model's answer and one member's own.
+
+    They are its first text and those at a third and two thirds of it.
     """
     from foedus.serve import load_predictor
 
-    asked = [row for row in rows if row.member == AUDITOR][:3]
+    official = [row for row in rows if row.member == AUDITOR]
+    asked = [official[len(official) * i // 3] for i in range(3)]
     texts = [row.text for row in asked]
     federated = load_predictor(bundle / "model", practice.accord).predict(texts)
     own = alone_answers(practice, sorted(alone)[0], texts, run=run)

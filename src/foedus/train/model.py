@@ -80,6 +80,7 @@ def build(
         CallerError: `train.unreadable-base`, `train.no-such-layer` or `train.too-many-layers`.
     """
     import transformers
+    from safetensors import SafetensorError
 
     kind = task_of(task)
     try:
@@ -97,7 +98,7 @@ def build(
             )
         finally:
             transformers.logging.set_verbosity(quietly)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CallerError("train.unreadable-base", path=str(base), reason=str(error)[:300]) from error
     for parameter in net.parameters():
         parameter.requires_grad = False
@@ -196,8 +197,8 @@ def uniform(rng: PublicRng, shape: tuple[int, ...], bound: float) -> torch.Tenso
 
 
 def start_state(model: Model, *, base: Path, rng: PublicRng) -> State:
-    """Where a run starts: the base's own values; new weights of the head drawn small; A drawn, B zero; dense deltas
-    zero.
+    """Where a run starts, of a model as built: the base's own values; new weights of the head drawn small; A drawn, B
+    zero; dense deltas zero.
     """
     known = _names_in(base)
     state: State = {name: torch.zeros_like(value) for name, value in model.pinned.items()}

@@ -1,0 +1,51 @@
+"""Something to practise with: rows of the banking demo and its accord, for the workspaces of `foedus new --practice`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from foedus.core.errors import CallerError
+from foedus.core.files import write_atomic
+from foedus.demo.scenarios import scenario, write_member
+from foedus.workspace import Workspace
+
+__all__ = ["write_sample"]
+
+
+def write_sample(hub: Workspace, members: Sequence[Workspace]) -> int:
+    """Give each member the rows of one bank and the coordinator the demo's accord, drawn up for these members.
+
+    Gives how many rows were written. Raises: CallerError `demo.too-many-members` for more members than banks.
+    """
+    told = scenario("banking")
+    rows = told.rows()
+    banks = sorted({row.member for row in rows if row.part == "train"})
+    if len(members) > len(banks):
+        raise CallerError("demo.too-many-members", got=len(members), most=len(banks))
+    given = dict(zip(banks, members, strict=False))
+    written = 0
+    for bank, workspace in given.items():
+        mine = [replace(row, member=workspace.party) for row in rows if row.member == bank]
+        write_member(workspace.folder, workspace.party, mine, told)
+        written += len(mine)
+    text = told.accord.replace("coordinator: {name: hub}", f"coordinator: {{name: {hub.party}}}")
+    kept = [_renamed(line, given) for line in text.splitlines() if _stays(line, given)]
+    text = re.sub(r"(?m)^ledger: .*$", f"ledger: {{faults: {(len(members) - 1) // 3}}}", "\n".join(kept) + "\n")
+    text = re.sub(r"(?m)^  min_members: \d+", f"  min_members: {min(3, len(members))}", text)
+    write_atomic(hub.draft, text.encode())
+    return written
+
+
+_OF_A_MEMBER = re.compile(r"^ +- \{(?:name|member): ([a-z-]+), (?:roles|uses)")
+
+
+def _stays(line: str, given: dict[str, Workspace]) -> bool:
+    of = _OF_A_MEMBER.match(line)
+    return of is None or of[1] in given
+
+
+def _renamed(line: str, given: dict[str, Workspace]) -> str:
+    of = _OF_A_MEMBER.match(line)
+    return line if of is None else line.replace(of[1], given[of[1]].party, 1)
