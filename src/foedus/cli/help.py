@@ -117,7 +117,8 @@ def _value(parameter: Any) -> str:
 def _meaning(parameter: Any) -> str:
     text = translated(inspect.cleandoc(parameter.help or ""))
     default = parameter.default
-    if default in (None, False, (), [], "") or parameter.is_flag or callable(default) or not parameter.show_default:
+    is_flag = getattr(parameter, "is_flag", False)  # arguments have none
+    if default in (None, False, (), [], "") or is_flag or callable(default) or not parameter.show_default:
         return text
     return f"{text} [{say('cli.help.default')} {default}]".strip()
 
