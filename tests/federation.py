@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from samples import coordinator_keys, keys, private_keys, sample_accord
-from tiny import tiny_base
+import torch
 
 from foedus.accord import compile_plan
 from foedus.core.digest import sha256
@@ -37,6 +36,10 @@ from foedus.records.base import Record
 from foedus.run import Event, Hall, Outcome, run, start_of
 from foedus.state.base import base_digest
 from foedus.train.model import build
+from samples import coordinator_keys, keys, private_keys, sample_accord
+from tiny import tiny_base
+
+torch.set_num_threads(1)
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 LABELS = ("card", "loan", "transfer")

@@ -66,6 +66,13 @@ class Model:
         )
 
     @property
+    def reads_first(self) -> bool:
+        """Whether the head sees each text through its first token: sequence classes of the encoders that `packs`
+        names.
+        """
+        return self.packs and self.task.model_class == "AutoModelForSequenceClassification"
+
+    @property
     def stacks(self) -> bool:
         """Whether a state of this model holds dense deltas that members' products are folded into."""
         return isinstance(self.method, terms.Lora) and self.method.combine == "stack"
