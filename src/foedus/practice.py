@@ -26,7 +26,6 @@ from foedus.node import Node
 from foedus.records import terms
 from foedus.records.accord import Accord
 from foedus.records.base import Record
-from foedus.records.evidence import CreditReport, Examination
 from foedus.records.release import Snapshot
 from foedus.release import desk
 from foedus.release.propose import Draft
@@ -98,10 +97,14 @@ def open_practice(folder: Path, *, passphrase: str | None = None) -> Practice:
     hub = open_workspace(folder)
     hub.require("coordinator")
     if hub.page.custody != "one-process":
-        readable = readable_private_keys(folder)
-        raise IdentityError("practice.separate-custody", party=hub.party, readable=", ".join(readable))
+        raise _kept_apart(hub)
     members = {name: open_workspace(folder / where) for name, where in hub.page.siblings.items()}
     return Practice(hub, members, passphrase)
+
+
+def _kept_apart(hub: Workspace) -> IdentityError:
+    readable = readable_private_keys(hub.folder)
+    return IdentityError("practice.separate-custody", party=hub.party, readable=", ".join(readable))
 
 
 def parts_of(workspace: Workspace, accord: Accord) -> Parts:
@@ -200,6 +203,8 @@ def run_here(
     with working(practice.hub):
         practice.share_ledger()
         accord, state = practice.accord, practice.state()
+        if accord.custody != "one-process":
+            raise _kept_apart(practice.hub)
         base = open_base(accord.base.source, accord.base.pin)
         _one_thread()
         start, model = start_of(accord, compile_plan(accord), base=base)
@@ -215,6 +220,7 @@ def run_here(
         here = nodes(practice, _Shelves(practice, accord, base, model), clock=clock)
         count = min(os.cpu_count() or 1, len(here)) if workers is None else workers
         engine = InProcess(lambda member, message: here[member].handle(message), workers=count)
+        (hall.folder / "stop").unlink(missing_ok=True)  # asked for while nothing ran
         try:
             return run(hall, name, engine=engine, start=start)
         finally:
@@ -252,36 +258,19 @@ def draft_from_run(
     """Write the model of a run and all that goes with it, let the gates judge, and propose it.
 
     Raises:
-        CallerError: `practice.no-evidence`, `release.folder-exists`.
+        CallerError: `practice.no-evidence`, `release.no-such-run`, `release.folder-exists`.
         VerifyError: `base.differs`.
     """
-    state = consortium(hub)
-    entered = next((one for one in state.evidence.values() if one.run == run_name), None)
-    if entered is None or state.accord is None:
-        raise CallerError("practice.no-evidence", run=run_name, known=", ".join(state.runs) or "–")
-    credit = CreditReport.from_bytes(hub.objects.get(entered.credit)) if entered.credit else None
-    auditors = {member for member, card in state.cards.items() if member not in state.runs[run_name].cards}
-    registered = {member: card.card for member, card in state.runs[run_name].cards.items()}
-    registered |= {member: state.cards[member].act.card for member in auditors}
-    return desk.draft_release(
-        hub,
-        version=version,
-        run=run_name,
-        model=write_model(hub, run_name),
-        examination=Examination.from_bytes(hub.objects.get(entered.evidence)),
-        credit=credit,
-        cards={member: hub.objects.get(digest) for member, digest in registered.items()},
-        name=name,
-        passphrase=passphrase,
-        clock=clock,
-    )
+    model = write_model(hub, run_name)
+    return desk.draft_of_run(hub, run_name, version=version, model=model, name=name, passphrase=passphrase, clock=clock)
 
 
 def released_state(hub: Workspace, run_name: str) -> State:
     """The state that a finished run goes on with; CallerError `practice.no-evidence` while it is open."""
-    known = consortium(hub).runs.get(run_name)
+    runs = consortium(hub).runs
+    known = runs.get(run_name)
     if known is None or known.close is None or not known.closes:
-        raise CallerError("practice.no-evidence", run=run_name, known="–")
+        raise CallerError("practice.no-evidence", run=run_name, known=", ".join(runs) or "–")
     last = Snapshot.from_bytes(hub.objects.get(known.closes[-1].snapshot))
     return from_bytes(hub.objects.get(last.best_state))
 
@@ -290,6 +279,7 @@ def write_model(hub: Workspace, run_name: str) -> Path:
     """Write the model folder of a finished run as the accord's release clause says; `runs/RUN/model` of the
     workspace.
     """
+    state = released_state(hub, run_name)
     folder = hub.folder / "runs" / run_name / "model"
     accord = consortium(hub).accords[consortium(hub).runs[run_name].accord]
     plan = compile_plan(accord)
@@ -297,7 +287,7 @@ def write_model(hub: Workspace, run_name: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     export(
         build(base, plan.task, plan.method, dropout=None),
-        released_state(hub, run_name),
+        state,
         base=base,
         folder=folder,
         form=accord.release.form,

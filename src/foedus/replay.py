@@ -42,15 +42,20 @@ def export_replies(known: Consortium, run: str, *, asks: Mapping[str, bytes], st
     """Write every ask, reply and object that a run's rounds rest on into a folder; how many replies.
 
     Raises:
-        CallerError: `replay.no-such-run`; `objects.missing` for what is kept no longer.
+        CallerError: `replay.no-such-run`; `replay.other-files` where the folder holds something else;
+            `objects.missing` for what is kept no longer.
     """
     if run not in known.runs:
         raise CallerError("replay.no-such-run", run=run, known=", ".join(known.runs) or "–")
+    if target.exists() and (not target.is_dir() or any(path.name != "sha256" for path in target.iterdir())):
+        raise CallerError("replay.other-files", path=str(target))
     out, count = ObjectStore(target), 0
     for close in known.runs[run].closes:
         for item in (*close.used, *close.measured):
             document = store.get(item.reply)
             reply = open_record(Reply, Envelope.from_bytes(document))
+            if reply.ask not in asks:
+                raise CallerError("objects.missing", digest=reply.ask)
             ask = open_record(Ask, Envelope.from_bytes(asks[reply.ask]))
             out.put(document)
             out.put(asks[reply.ask])
@@ -63,15 +68,20 @@ def export_replies(known: Consortium, run: str, *, asks: Mapping[str, bytes], st
 
 
 def replay_check(bundle: Path, replies: Path) -> list[Check]:
-    """The checks of a replay: one a round, and the released state. The bundle itself must have been verified before."""
+    """The checks of a replay: one a round, the released state, its weights. The bundle must have been verified before.
+
+    Raises: CallerError: `replay.no-such-folder`. Whatever does not hold comes back as the last check.
+    """
+    if not (replies / "sha256").is_dir():
+        raise CallerError("replay.no-such-folder", path=str(replies))
     checks: list[Check] = []
     try:
         proposal, known, accord = _read(bundle)
         this = known.runs[proposal.run]
         plan = replace(compile_plan(accord), members=tuple(sorted(this.opened.roster)))
         with tempfile.TemporaryDirectory(prefix="foedus-replay-") as folder:
-            store = _copied(replies, ObjectStore(Path(folder)))
-            book = _Book(known, this, accord, store, _asks_in(store))
+            store, changed = _copied(replies, ObjectStore(Path(folder)))
+            book = _Book(known, this, accord, store, _asks_in(store, known, accord), changed)
             state = _drive(plan, book, checks)
             released = digest(state)
             if released != proposal.state:
@@ -79,7 +89,7 @@ def replay_check(bundle: Path, replies: Path) -> list[Check]:
             checks.append(ok("replay.state", digest=released))
             checks.append(_model(bundle, accord, plan, state))
     except FoedusError as error:
-        checks.append(Check("replay.round", "fail", {"round": len(checks) + 1}, error))
+        checks.append(_failed(error, after=len(checks)))
     return checks
 
 
@@ -98,24 +108,37 @@ def _read(bundle: Path) -> tuple[Proposal, Consortium, Accord]:
     return proposal, known, known.accords[proposal.accord]
 
 
-def _copied(replies: Path, store: ObjectStore) -> ObjectStore:
-    """The recorded objects in a store of our own; each is checked against its name. Nothing is written to the
-    record.
+def _failed(error: FoedusError, *, after: int) -> Check:
+    """The check that an error ends a replay with; `after` so many that held."""
+    if error.code == "replay.other-release":
+        return Check("replay.state", "fail", {"digest": error.fields["expected"]}, error)
+    if error.code == "replay.other-model":
+        return Check("replay.model", "fail", {"base": error.fields["base"]}, error)
+    return Check("replay.round", "fail", {"round": error.fields.get("round", after + 1)}, error)
+
+
+def _copied(replies: Path, store: ObjectStore) -> tuple[ObjectStore, frozenset[str]]:
+    """The recorded objects in a store of our own, and the names of those that no longer have their digest. Nothing is
+    written to the record.
     """
-    record = ObjectStore(replies)
+    record, changed = ObjectStore(replies), set()
     for name in record:
-        store.put(record.get(name))
-    return store
+        try:
+            store.put(record.get(name))
+        except VerifyError:
+            changed.add(name)
+    return store, frozenset(changed)
 
 
-def _asks_in(store: ObjectStore) -> dict[str, Ask]:
-    """Every ask in the record, by digest."""
-    asks = {}
+def _asks_in(store: ObjectStore, known: Consortium, accord: Accord) -> dict[str, Ask]:
+    """Every ask in the record that the coordinator signed, by digest."""
+    asks, ever = {}, known.key_log.get((accord.coordinator.name, "act"), ())
     for name in store:
         data = store.get(name)
         if data.startswith(b'{"payload"') and Ask.payload_type().encode() in data:
             envelope = Envelope.from_bytes(data)
-            if envelope.payload_type == Ask.payload_type():
+            signed = any(envelope.signed_by(public) for _, public in ever)
+            if signed and envelope.payload_type == Ask.payload_type():
                 asks[name] = open_record(Ask, envelope)
     return asks
 
@@ -129,6 +152,7 @@ class _Book:
     accord: Accord
     store: ObjectStore
     asks: Mapping[str, Ask]
+    changed: frozenset[str]
 
     def answers(self, send: Send) -> Answers:
         """What the members answered to this step, by the record."""
@@ -154,6 +178,8 @@ class _Book:
         """A reply with its ask: signed by the member, and answering an ask that the coordinator signed for this
         round.
         """
+        if item.reply in self.changed:
+            raise VerifyError("replay.reply-changed", member=item.member, round=close.round, name=item.reply)
         if item.reply not in self.store:
             raise VerifyError("replay.reply-missing", member=item.member, round=close.round, digest=item.reply)
         document = Envelope.from_bytes(self.store.get(item.reply))
@@ -161,6 +187,9 @@ class _Book:
         if not any(document.signed_by(public) for _, public in ever):
             raise VerifyError("replay.not-signed", member=item.member, round=close.round)
         reply = open_record(Reply, document)
+        for wanted in (reply.ask, *reply.objects.values()):
+            if wanted in self.changed:
+                raise VerifyError("replay.reply-changed", member=item.member, round=close.round, name=wanted)
         ask = self.asks.get(reply.ask)
         fits = (
             ask is not None
@@ -214,7 +243,7 @@ def _compare(closed: Closed, said: CloseRound) -> None:
     facts = {
         "state": (said.state, closed.state),
         "snapshot": (said.snapshot, closed.snapshot.digest),
-        "order and weights": (_listed(said.used), _listed(closed.used)),
+        "used": (_listed(said.used), _listed(closed.used)),
         "measured": (_listed(said.measured), _listed(closed.measured)),
     }
     for what, (expected, got) in facts.items():
@@ -247,5 +276,5 @@ def _model(bundle: Path, accord: Accord, plan: Plan, state: State) -> Check:
         for path in sorted(Path(name).glob("*.safetensors")):
             limit = 1 << 40
             if read_bytes(path, limit_bytes=limit) != read_bytes(bundle / "model" / path.name, limit_bytes=limit):
-                raise VerifyError("replay.other-model", file=path.name)
+                raise VerifyError("replay.other-model", file=path.name, base=accord.base.source)
     return ok("replay.model", base=accord.base.source)

@@ -40,7 +40,9 @@ def check(file: File) -> None:
     here.result("accord.check", data)
     if problems:
         raise typer.Exit(2)
-    here.next(f"foedus accord explain {file}")
+    own = (here.workspace / "accord.yaml").resolve() == file.resolve()
+    sign = [f"foedus accord sign{here.at()}"] if own and not draft.missing else []
+    here.next(f"foedus accord explain {file}{here.at()}", *sign)
 
 
 @app.command()
@@ -134,7 +136,7 @@ def amend(
     here.say("accord.cli.id", digest=new.digest)
     data = [{"path": one.path, "old": one.old, "new": one.new} for one in changes]
     here.result("accord.amend", {"path": str(path), "id": new.digest, "prev": old.digest, "changes": data})
-    here.next(f"foedus accord check {path}", f"foedus accord explain {path}")
+    here.next(f"foedus accord check {path}{here.at()}", f"foedus accord explain {path}{here.at()}")
 
 
 @app.command()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foedus.cli.party import caught_up, coordinators
+from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def check(file: File, *, task: Task = None) -> None:
             here.say(f"data.check.{what.replace('_', '-')}", count=count)
     left_out = {"skipped_empty": parts.skipped_empty, "ignored": parts.ignored, "repaired": parts.repaired}
     here.result("data.check", {"name": parts.mapping.name, "parts": sizes, **left_out})
-    here.next(f"foedus data card {file}" + (f" --task {task}" if task else ""))
+    here.next(f"foedus data card {file}" + (f" --task {task}" if task else here.at()))
 
 
 @app.command()
@@ -63,8 +65,10 @@ def card(
         here.say("data.card.for-show")
     data = {"card": parts.card.model_dump(mode="json"), "registered": written}
     here.result("data.card", data)
-    if workspace is not None and not register:
-        here.next(f"foedus data card {file} --register")
+    if written and workspace is not None:
+        here.next(f"foedus accord sign --collect {written}{coordinators(workspace)}")
+    elif workspace is not None and task is None:
+        here.next(f"foedus data card {file} --register{here.at()}")
 
 
 def _open(file: Path, task: Path | None) -> tuple[Parts, Workspace | None]:
@@ -72,10 +76,9 @@ def _open(file: Path, task: Path | None) -> tuple[Parts, Workspace | None]:
     from foedus.core.rng import SecretRng
     from foedus.data import open_parts
     from foedus.data.key import KEY_FILE, data_key
-    from foedus.workspace import open_workspace
 
     folder = shell().workspace
-    workspace = open_workspace(folder) if (folder / "workspace.json").is_file() else None
+    workspace = caught_up() if (folder / "workspace.json").is_file() else None
     accord = _accord(task, workspace)
     parts = open_parts(
         file,
@@ -138,7 +141,7 @@ def _register(parts: Parts, workspace: Workspace | None) -> str:
         raise CallerError("data.no-workspace")
     stored = salted(parts.card, key=data_key(workspace.folder / KEY_FILE))
     act = register_act(parts.card, stored)
-    parcel = make_act(workspace, act, [stored.to_bytes()], passphrase=shell().passphrase)
+    parcel = make_act(workspace, act, [stored.to_bytes()], passphrase=known(None))
     path = Path(f"{workspace.party}.card.act")
     write_atomic(path, parcel)
     return str(path)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from foedus.cli.party import caught_up, coordinators
+from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
@@ -105,17 +107,17 @@ def waive(
     from foedus.core.errors import CallerError
     from foedus.core.files import write_atomic
     from foedus.release.desk import waive_gate
-    from foedus.workspace import open_workspace
 
     here = shell()
-    workspace = open_workspace(here.workspace)
+    workspace = caught_up()
     if not here.confirm("release.cli.ask"):
         raise CallerError("release.needs-confirmation")
-    data = waive_gate(workspace, path, gate, reason=reason, passphrase=here.passphrase)
+    data = waive_gate(workspace, path, gate, reason=reason, passphrase=known(None))
     target = out or Path(f"{workspace.party}.{gate}.vote")
     write_atomic(target, data)
     here.say("release.cli.vote-written", member=workspace.party, file=target)
     here.result("gate.waive", {"member": workspace.party, "gate": gate, "file": str(target)})
+    here.next(f"foedus gate approve {path} --collect {target}{coordinators(workspace)}")
 
 
 def _vote(path: Path, choice: Literal["approve", "object"], reason: str, out: Path | None) -> None:
@@ -124,21 +126,21 @@ def _vote(path: Path, choice: Literal["approve", "object"], reason: str, out: Pa
     from foedus.core.files import write_atomic
     from foedus.release.desk import approve_draft
     from foedus.release.verify import verify_bundle
-    from foedus.workspace import open_workspace
 
     here = shell()
-    workspace = open_workspace(here.workspace)
+    workspace = caught_up()
+    workspace.require("member")
     seen = verify_bundle(path, anchor=workspace.page.anchor, at=now(), draft=True)
     _show_signed(path, seen, workspace.party, choice)
     if not here.confirm("release.cli.ask"):
         raise CallerError("release.needs-confirmation")
-    data, _ = approve_draft(workspace, path, choice=choice, reason=reason, passphrase=here.passphrase)
+    data, _ = approve_draft(workspace, path, choice=choice, reason=reason, passphrase=known(None))
     target = out or Path(f"{workspace.party}.vote")
     write_atomic(target, data)
     here.say("release.cli.vote-written", member=workspace.party, file=target)
     proposal = seen.proposal.digest if seen.proposal else None
     here.result("gate.vote", {"member": workspace.party, "choice": choice, "proposal": proposal, "file": str(target)})
-    here.next(f"foedus gate approve {path} --collect {target}")
+    here.next(f"foedus gate approve {path} --collect {target}{coordinators(workspace)}")
 
 
 def _show_signed(path: Path, seen: Verification, member: str, choice: str) -> None:
@@ -194,7 +196,7 @@ def _collect(path: Path, votes: list[Path]) -> None:
     here = shell()
     workspace = open_workspace(here.workspace)
     folder = find_release(workspace, str(path))
-    tally = collect_ballots(workspace, folder, [read_bytes(vote) for vote in votes], passphrase=here.passphrase)
+    tally = collect_ballots(workspace, folder, [read_bytes(vote) for vote in votes], passphrase=known(None))
     nobody = say("release.cli.nobody")
     here.say(
         "release.cli.counted",
@@ -206,7 +208,7 @@ def _collect(path: Path, votes: list[Path]) -> None:
     counted = {"needed": tally.needed, "approved": tally.approved, "objected": tally.objected, "missing": tally.missing}
     here.result("gate.collect", {**counted, "outcome": tally.outcome})
     if tally.outcome == "approved":
-        here.next(f"foedus release build {folder.name}")
+        here.next(f"foedus release build {folder.name}{here.at()}")
 
 
 def _table(verdicts: tuple[Verdict, ...]) -> None:

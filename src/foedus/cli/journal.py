@@ -22,7 +22,9 @@ def show(
     from foedus.workspace.journal import read_journal
 
     here = shell()
-    lines = read_journal(open_workspace(here.workspace).folder / "node" / "journal.jsonl")
+    workspace = open_workspace(here.workspace)
+    workspace.require("member")
+    lines = read_journal(workspace.folder / "node" / "journal.jsonl")
     head = [say(f"journal.cli.head-{column}") for column in ("n", "at", "event", "place", "detail")]
     rows = [
         [str(one.n), one.at, say(f"journal.cli.event-{one.event}"), one.place, _first(one.detail, whole=full)]
@@ -43,8 +45,9 @@ def send(path: Annotated[Path, typer.Argument(help="The file to write: the journ
     from foedus.workspace.journal import read_journal
 
     here = shell()
-    journal = open_workspace(here.workspace).folder / "node" / "journal.jsonl"
-    lines = read_journal(journal)
+    workspace = open_workspace(here.workspace)
+    workspace.require("member")
+    lines = read_journal(workspace.folder / "node" / "journal.jsonl")
     write_atomic(path, b"".join(one.to_bytes() + b"\n" for one in lines), mode=0o600)
     here.say("journal.cli.written", count=len(lines), path=path)
     here.result("journal.send", {"lines": len(lines), "path": str(path)})

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from foedus.cli.party import caught_up, coordinators
 from foedus.cli.passphrase import PassphraseFile, chosen, known
 from foedus.cli.shell import shell
 
@@ -32,7 +33,8 @@ def invite(
     write_atomic(file, data)
     shell().say("workspace.member.invited", member=name, file=file)
     shell().result("invitation", {"member": name, "file": str(file)})
-    shell().next(f"foedus member join {file.name}", f"foedus member collect {name}.joined")
+    collect = f"foedus member collect {name}/{name}.joined{shell().at()}"
+    shell().next(f"foedus member join {file} --workspace {name}", collect)
 
 
 @app.command()
@@ -57,7 +59,7 @@ def collect(files: Annotated[list[Path], typer.Argument(metavar="FILE…", help=
     for name in names:
         shell().say("workspace.member.collected", member=name)
     shell().result("joined", {"members": names})
-    shell().next(f"foedus accord check {here.draft}", "foedus accord sign")
+    shell().next(f"foedus accord check {here.draft}{shell().at()}", f"foedus accord sign{shell().at()}")
 
 
 @app.command("list")
@@ -108,7 +110,7 @@ def leave(
     from foedus.core.files import write_atomic
     from foedus.records.acts import Leave
 
-    here = ws.open_workspace(shell().workspace)
+    here = caught_up()
     if not shell().confirm("workspace.member.ask-leave", party=here.party):
         raise CallerError("workspace.declined")
     data = ws.make_act(here, Leave(reason=reason), passphrase=known(passphrase_file))
@@ -116,6 +118,7 @@ def leave(
     write_atomic(file, data)
     shell().say("workspace.member.left", party=here.party, file=file)
     shell().result("leave", {"party": here.party, "file": str(file)})
+    shell().next(f"foedus accord sign --collect {file}{coordinators(here)}")
 
 
 @app.command("rotate-key")
@@ -131,12 +134,13 @@ def rotate_key(
 
     if purpose not in ("act", "witness", "release"):
         raise CallerError("workspace.bad-option", expected="act | witness | release", got=purpose)
-    here = ws.open_workspace(shell().workspace)
+    here = caught_up()
     data = ws.rotate_key(here, purpose, passphrase=known(passphrase_file))  # type: ignore[arg-type]  # checked above
     file = output or Path(f"{here.party}-{purpose}.act")
     write_atomic(file, data)
     shell().say("workspace.member.rotated", party=here.party, purpose=purpose, file=file)
     shell().result("rotate-key", {"party": here.party, "purpose": purpose, "file": str(file)})
+    shell().next(f"foedus accord sign --collect {file}{coordinators(here)}")
 
 
 def _rows() -> dict[str, tuple[tuple[str, ...], str]]:

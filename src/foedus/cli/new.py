@@ -19,6 +19,10 @@ def new(
     practice: Annotated[int, typer.Option("--practice", help="Make N members' workspaces for practice.")] = 0,
     names: Annotated[str, typer.Option("--names", help="The members' names: a,b,c.")] = "",
     passphrase_file: PassphraseFile = None,
+    *,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="For practice: rows of the packaged demo, and its accord.")
+    ] = False,
 ) -> None:
     """Make a workspace: keys, and for a coordinator an accord to edit."""
     from foedus import workspace as ws
@@ -31,6 +35,8 @@ def new(
         raise CallerError("workspace.bad-option", expected=f"--names × {practice}", got=names)
     if role == "member" and (invitation is None or practice):
         raise CallerError("workspace.bad-option", expected="--as member --invitation FILE", got="--as member")
+    if sample and not practice:
+        raise CallerError("workspace.bad-option", expected="--practice N --sample", got="--sample")
     secret = chosen(passphrase_file)
     if role == "member" and invitation is not None:
         _member(folder, invitation, secret)
@@ -41,6 +47,11 @@ def new(
         made = ws.practice(folder, members, coordinator=party, passphrase=secret)
         out.say("workspace.new.practice", count=len(made), folder=folder)
         home = folder / party
+        if sample:
+            from foedus.demo.sample import write_sample
+
+            count = write_sample(made[party], [made[name] for name in members])
+            out.say("workspace.new.sample", count=count)
     else:
         ws.create_coordinator(folder, party, members=listed, passphrase=secret)
         made = {party: ws.open_workspace(folder)}
@@ -50,8 +61,10 @@ def new(
         out.say("workspace.new.unprotected")
     out.result("new", {"party": party, "folder": str(home), "workspaces": {n: str(w.folder) for n, w in made.items()}})
     draft = home / "accord.yaml"
-    check = f"foedus accord check {draft} --workspace {home}"
-    out.next(f"$EDITOR {draft}", check if practice else f"foedus member invite NAME --workspace {home}")
+    if not sample:
+        out.say("workspace.new.edit", file=draft)
+    check = f"foedus accord check {draft}{out.at(home)}"
+    out.next(check) if practice else out.next(*(f"foedus member invite {name}{out.at(home)}" for name in listed))
 
 
 def _member(folder: Path, invitation: Path, secret: str | None) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foedus.cli.party import beside
+from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
@@ -26,50 +28,37 @@ def build(
     name: Annotated[str | None, typer.Argument(help="An existing draft, to publish once its votes are in.")] = None,
     run: Annotated[str | None, typer.Option(help="Make a draft from this run.")] = None,
     version: Annotated[str, typer.Option(help="The draft's version.")] = "1.0.0",
-    model: Annotated[Path | None, typer.Option(help="The model's folder (default: runs/RUN/model).")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A model folder that lies ready; by default it is written from the run's state.")
+    ] = None,
 ) -> None:
     """Make a draft from a run; or publish a draft that its members approved."""
     from foedus.core.errors import CallerError
     from foedus.workspace import open_workspace
 
     workspace = open_workspace(shell().workspace)
-    if run:
-        _draft(workspace, run, version, model or workspace.folder / "runs" / run / "model")
-    elif name:
+    if run is not None:
+        _draft(workspace, run, version, model)
+    elif name is not None:
         _publish(workspace, name)
     else:
-        raise CallerError("release.no-such-run", run="")
+        raise CallerError("release.nothing-named")
 
 
-def _draft(workspace: Workspace, run: str, version: str, model: Path) -> None:
-    from foedus.core.errors import CallerError
-    from foedus.records.evidence import CreditReport, Examination
-    from foedus.release.desk import draft_release
-    from foedus.workspace import consortium
+def _draft(workspace: Workspace, run: str, version: str, model: Path | None) -> None:
+    from foedus.release.desk import draft_of_run
 
-    here, state, store = shell(), consortium(workspace), workspace.objects
-    entered = [one for one in state.evidence.values() if one.run == run]
-    if run not in state.runs or not entered:
-        raise CallerError("release.no-such-run", run=run)
-    if not model.is_dir():
-        raise CallerError("files.missing", path=str(model))
-    evidence = entered[-1]
-    credit = CreditReport.from_bytes(store.get(evidence.credit)) if evidence.credit else None
-    cards = {member: store.get(card.card) for member, card in state.runs[run].cards.items()}
-    examination = Examination.from_bytes(store.get(evidence.evidence))
-    made = draft_release(
-        workspace,
-        version=version,
-        run=run,
-        model=model,
-        examination=examination,
-        credit=credit,
-        cards=cards,
-        passphrase=here.passphrase,
-    )
+    here, secret = shell(), known(None)
+    if model is not None:
+        made = draft_of_run(workspace, run, version=version, model=model, passphrase=secret)
+    else:
+        from foedus.practice import draft_from_run
+
+        made = draft_from_run(workspace, run, version=version, passphrase=secret)
     here.say("release.cli.drafted", name=made.folder.name, folder=made.folder)
     here.result("release.draft", {"folder": str(made.folder), "proposal": made.proposal.digest})
-    here.next(f"foedus gate check {made.folder}", f"foedus gate approve {made.folder}")
+    members = [f"foedus gate approve {made.folder}{here.at(folder)}" for folder in beside(workspace).values()]
+    here.next(f"foedus gate check {made.folder}", *members)
 
 
 def _publish(workspace: Workspace, name: str) -> None:
@@ -78,11 +67,11 @@ def _publish(workspace: Workspace, name: str) -> None:
 
     here = shell()
     folder = find_release(workspace, name)
-    proposal = publish_release(workspace, folder, passphrase=here.passphrase)
+    proposal = publish_release(workspace, folder, passphrase=known(None))
     here.say("release.cli.published", name=folder.name, folder=folder)
     anchor = consortium(workspace).anchor
     here.result("release.publish", {"folder": str(folder), "proposal": proposal.digest, "anchor": anchor})
-    here.next(f"foedus verify {folder} --anchor {anchor}")
+    here.next(f"foedus verify {folder} --anchor {anchor}", f"foedus release show {folder}")
 
 
 @app.command("list")

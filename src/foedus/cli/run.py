@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
+    from foedus.ledger.consortium import RunState
     from foedus.records.evidence import Examination
     from foedus.run import Event
 
@@ -24,13 +26,17 @@ def start(
     workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
 ) -> None:
     """Carry a run from its opening to its evidence; one that was interrupted goes on."""
+    from foedus.core.digest import short
     from foedus.practice import open_practice, run_here
+    from foedus.workspace import open_workspace
 
     here = shell()
-    practice = open_practice(here.workspace, passphrase=here.passphrase)
-    if name is not None:
-        (practice.hub.folder / "runs" / name / "stop").unlink(missing_ok=True)
+    open_workspace(here.workspace).require("coordinator")
+    practice = open_practice(here.workspace, passphrase=known(None))
     outcome = run_here(practice, name=name, workers=workers, report=_tell)
+    released = f"{outcome.released_round}"
+    here.say("run.cli.ended", run=outcome.run, state=short(outcome.state), released=released, rounds=outcome.rounds)
+    here.say("run.cli.examined")
     _figures(outcome.examination)
     here.result(
         "run.start",
@@ -43,7 +49,8 @@ def start(
             "figures": [figure.model_dump(mode="json") for figure in outcome.examination.figures],
         },
     )
-    here.next("foedus credit show", f"foedus release build --run {outcome.run} --version 1.0")
+    credit = [f"foedus credit show{here.at()}"] if outcome.credit else []
+    here.next(*credit, f"foedus release build --run {outcome.run} --version 1.0{here.at()}")
 
 
 @app.command()
@@ -57,18 +64,22 @@ def resume(
 @app.command()
 def stop(name: Run) -> None:
     """Ask a run to stop after the round that it is in; `resume` carries on."""
-    from foedus.core.errors import CallerError
+    from foedus.core.errors import CallerError, RunError
     from foedus.core.files import write_atomic
     from foedus.workspace import consortium, open_workspace
 
     here = shell()
     workspace = open_workspace(here.workspace)
-    known = consortium(workspace).runs
-    if name not in known:
-        raise CallerError("run.unknown", got=name, known=", ".join(known) or "–")
+    workspace.require("coordinator")
+    runs = consortium(workspace).runs
+    if name not in runs:
+        raise CallerError("run.unknown", got=name, known=", ".join(runs) or "–")
+    if runs[name].close is not None:
+        raise RunError("run.over", run=name)
     write_atomic(workspace.folder / "runs" / name / "stop", b"")
     here.say("run.cli.stopping", run=name)
     here.result("run.stop", {"run": name})
+    here.next(f"foedus run resume {name}{here.at()}")
 
 
 @app.command("list")
@@ -82,7 +93,10 @@ def list_runs() -> None:
     rows = [_summary(name, run) for name, run in state.runs.items()]
     if rows:
         head = [say(f"run.cli.head-{column}") for column in ("run", "round", "members", "outcome")]
-        here.table(head, [[r["run"], str(r["round"]), ", ".join(r["roster"]), r["outcome"]] for r in rows])
+        here.table(
+            head,
+            [[one, str(r.round), ", ".join(r.opened.roster), _outcome_text(r)] for one, r in state.runs.items()],
+        )
     else:
         here.say("run.cli.none")
     here.result("run.list", {"runs": rows})
@@ -102,9 +116,11 @@ def show(name: Run) -> None:
     if name not in state.runs:
         raise CallerError("run.unknown", got=name, known=", ".join(state.runs) or "–")
     run = state.runs[name]
+    standing, state_now = _outcome_text(run), run.close.state if run.close else "–"
+    here.line(say("run.cli.standing", run=name, outcome=standing, state=state_now))
     for close in run.closes:
         used = ", ".join(f"{one.member} ({float(one.weight):.3f})" for one in close.used)
-        here.line(say("run.cli.round", round=close.round, loss=close.validation_loss or "–", used=used))
+        here.line(say("run.cli.round", round=close.round, loss=_loss(close.validation_loss), used=used))
         for one in close.left_out:
             here.line("  " + say("run.cli.left-out", member=one.member, code=one.code))
     figures = []
@@ -123,24 +139,42 @@ def export_replies(
 ) -> None:
     """Write what `foedus verify BUNDLE --replay FOLDER` recomputes a release from. It is never part of a bundle."""
     from foedus.core.digest import sha256
+    from foedus.release.desk import releases
     from foedus.replay import export_replies as export
     from foedus.workspace import consortium, open_workspace
 
     here = shell()
     workspace = open_workspace(here.workspace)
+    workspace.require("coordinator")
     asks = {}
     for path in sorted((workspace.folder / "runs" / name / "asks").glob("*/*.json")):
         data = path.read_bytes()
         asks[sha256(data)] = data
-    count = export(consortium(workspace), name, asks=asks, store=workspace.objects, target=folder)
+    state = consortium(workspace)
+    count = export(state, name, asks=asks, store=workspace.objects, target=folder)
     here.say("run.cli.exported", count=count, folder=folder)
     here.result("run.export-replies", {"run": name, "replies": count, "folder": str(folder)})
-    here.next(f"foedus verify BUNDLE --replay {folder}")
+    published = [one for one in releases(workspace) if one.proposal.run == name and one.standing == "published"]
+    anchor = state.anchor or ""
+    here.next(*(f"foedus verify {one.folder} --anchor {anchor} --replay {folder}" for one in published))
 
 
-def _summary(name: str, run: Any) -> dict[str, Any]:
-    outcome = run.close.outcome if run.close else "open"
-    return {"run": name, "round": run.round, "roster": list(run.opened.roster), "outcome": outcome}
+def _summary(name: str, run: RunState) -> dict[str, Any]:
+    return {"run": name, "round": run.round, "roster": list(run.opened.roster), "outcome": _outcome(run)}
+
+
+def _outcome(run: RunState) -> str:
+    return run.close.outcome if run.close else "open"
+
+
+def _outcome_text(run: RunState) -> str:
+    from foedus.core.messages import say
+
+    return say(f"run.cli.outcome-{_outcome(run)}")
+
+
+def _loss(loss: str | None) -> str:
+    return f"{float(loss):.4f}" if loss else "–"
 
 
 def _tell(event: Event) -> None:
@@ -156,9 +190,13 @@ def _tell(event: Event) -> None:
         here.note(say("run.cli.resumed", run=fields["run"], round=fields["round"]))
     elif event.kind == "answered":
         key = "run.cli.failed" if fields["code"] else "run.cli.answered"
-        here.note(say(key, **dict(fields)))
+        step = say(f"run.cli.step-{fields['step']}", round=fields["round"])
+        here.note(say(key, step=step, member=fields["member"], code=fields["code"]))
     elif event.kind == "round":
-        here.note(say("run.cli.closed", round=fields["round"], loss=fields["loss"] or "–"))
+        key = "run.cli.closed" if fields["loss"] else "run.cli.closed-plain"
+        here.note(say(key, round=fields["round"], loss=_loss(fields["loss"])))  # type: ignore[arg-type]  # a decimal
+    elif event.kind == "left-out":
+        here.note(say("run.cli.dropped", **dict(fields)))
 
 
 def _figures(examination: Examination) -> None:

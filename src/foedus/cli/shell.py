@@ -6,6 +6,8 @@ For people: results on stdout, progress and warnings on stderr. With `--json`: o
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,11 +70,18 @@ class Shell:
             print(json.dumps(body, ensure_ascii=False, sort_keys=True))  # noqa: T201 - this is where we print
 
     def next(self, *commands: str) -> None:
-        """The last lines: what to do next."""
+        """The last lines: what to do next. Each command can be run as it stands, from where this one was run."""
+        if not commands:
+            return
         self.line()
         self.say("cli.next")
         for command in commands:
             self.line(f"  {command}")
+
+    def at(self, folder: Path | None = None) -> str:
+        """What to add to a command so that it runs in a workspace, this call's by default; nothing for `.`."""
+        place = os.path.normpath(self.workspace if folder is None else folder)
+        return "" if place == "." else f" --workspace {shlex.quote(place)}"
 
     def confirm(self, key: str, /, **fields: Any) -> bool:
         """Ask before an act; `--yes` answers yes, a call that is not at a terminal answers no."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foedus.cli.party import beside, coordinators
 from foedus.cli.passphrase import PassphraseFile, known
 from foedus.cli.shell import shell
+
+if TYPE_CHECKING:
+    from foedus.ledger.consortium import Consortium
+    from foedus.records.accord import Accord
+    from foedus.workspace import Workspace
 
 
 def sign(
@@ -36,13 +42,14 @@ def _propose(folder: Path, output: Path | None, secret: str | None) -> None:
     from foedus import workspace as ws
     from foedus.core.files import write_atomic
 
-    offer = ws.propose_accord(ws.open_workspace(folder), passphrase=secret)
+    here = ws.open_workspace(folder)
+    offer = ws.propose_accord(here, passphrase=secret)
     file = output or Path(offer.file_name)
     write_atomic(file, offer.parcel)
     accord = offer.accord
     shell().say("workspace.sign.proposed", accord=accord.name, version=accord.version, file=file)
     shell().result("proposed", {"accord": accord.digest, "version": accord.version, "file": str(file)})
-    shell().next(f"foedus accord sign {file.name}", "foedus accord sign --collect NAME.act")
+    shell().next(*_signing(here, file, accord))
 
 
 def _sign(folder: Path, file: Path, output: Path | None, secret: str | None) -> None:
@@ -57,11 +64,11 @@ def _sign(folder: Path, file: Path, output: Path | None, secret: str | None) -> 
     if not shell().confirm("workspace.sign.ask", party=here.party):
         raise CallerError("workspace.declined")
     act = ws.sign_accord(here, accord, passphrase=secret)
-    out = output or Path(f"{here.party}-{accord.name}-v{accord.version}.act")
+    out = output or Path(_act_file(here.party, accord))
     write_atomic(out, act)
     shell().say("workspace.sign.signed", party=here.party, file=out)
     shell().result("signed", {"party": here.party, "accord": accord.digest, "file": str(out)})
-    shell().next(f"foedus accord sign --collect {out.name}")
+    shell().next(f"foedus accord sign --collect {out}{coordinators(here)}")
 
 
 def _collect(folder: Path, files: list[Path], secret: str | None) -> None:
@@ -81,4 +88,28 @@ def _collect(folder: Path, files: list[Path], secret: str | None) -> None:
         shell().say("workspace.sign.waiting", missing=", ".join(missing))
     shell().result("collected", {"indices": indices, "in_force": state.accord_digest, "anchor": state.anchor,
                                  "missing": missing})  # fmt: skip
-    shell().next("foedus ledger export FILE" if state.accord_digest == latest else "foedus accord sign --collect FILE")
+    shell().next(*_then(here, state))
+
+
+def _act_file(party: str, accord: Accord) -> str:
+    return f"{party}-{accord.name}-v{accord.version}.act"
+
+
+def _signing(here: Workspace, offer: Path, accord: Accord) -> list[str]:
+    """What signs a proposed accord: a command for each member where its workspace is at hand, and the collecting."""
+    members = [one.name for one in accord.members]
+    folders = beside(here)
+    signs = [f"foedus accord sign {offer}{shell().at(folders[one])}" for one in members if one in folders]
+    acts = " ".join(f"--collect {_act_file(one, accord)}" for one in members)
+    return [*(signs or [f"foedus accord sign {offer.name}"]), f"foedus accord sign {acts}{shell().at()}"]
+
+
+def _then(here: Workspace, state: Consortium) -> list[str]:
+    """What follows when acts were recorded: signatures that lack, then cards that lack, then the run."""
+    folders, accord = beside(here), state.accord
+    if accord is None or not folders:
+        return [f"foedus member list{shell().at()}", f"foedus ledger export .{shell().at()}"]
+    lacking = [one for one in folders if one not in state.cards]
+    if lacking and not state.runs:
+        return [f"foedus data card {folders[one]}/data.yaml --register{shell().at(folders[one])}" for one in lacking]
+    return [f"foedus run start{shell().at()}"]

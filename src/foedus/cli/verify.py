@@ -58,7 +58,7 @@ def verify(
             shell().say("verify.first-use", anchor=seen.consortium.anchor, origin=origin)
             held = seen.consortium.anchor
             seen = verify_bundle(path, anchor=held, at=moment, **options)  # type: ignore[arg-type]  # as above
-        if replay:
+        if replay and not seen.failures:
             seen = with_replay(seen, _replay(path, replay))
     show(seen)
     if seen.exit_code:

@@ -1,4 +1,4 @@
-"""Something to practise with: rows of the banking demo and its accord, for the workspaces of `foedus new --practice`."""
+"""Something to practise with: rows of the banking demo and its accord, for `foedus new DIR --practice N --sample`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The release's steps at a party's own desk: `seal` with a workspace's keys, ledger and outbox. Commands and demo
 call these.
 
-    coordinator   draft_release → collect_ballots → publish_release
+    coordinator   draft_of_run → collect_ballots → publish_release
     member        approve_draft, waive_gate → a .vote parcel for the coordinator
 """
 
@@ -33,6 +33,7 @@ __all__ = [
     "Shelf",
     "approve_draft",
     "collect_ballots",
+    "draft_of_run",
     "draft_release",
     "find_release",
     "publish_release",
@@ -78,6 +79,45 @@ def draft_release(
         ledger=workspace.ledger,
         act=_act(workspace, passphrase, clock),
         submit=_submit(workspace, passphrase, clock),
+    )
+
+
+def draft_of_run(
+    workspace: Workspace,
+    run: str,
+    *,
+    version: str,
+    model: Path,
+    name: str | None = None,
+    passphrase: str | None = None,
+    clock: Clock = now,
+) -> Draft:
+    """A draft of a model folder with what the ledger has of its run: evidence, credit and every registered card.
+
+    Raises:
+        CallerError: `release.no-such-run` for a run without evidence; `files.missing` for a folder that is not there;
+            as `draft_release`.
+    """
+    workspace.require("coordinator")
+    state, store = consortium(workspace), workspace.objects
+    entered = next((one for one in state.evidence.values() if one.run == run), None)
+    if entered is None:
+        raise CallerError("release.no-such-run", run=run)
+    if not model.is_dir():
+        raise CallerError("files.missing", path=str(model))
+    registered = {member: card.card for member, card in state.runs[run].cards.items()}
+    auditors = {member: card.act.card for member, card in state.cards.items() if member not in registered}
+    return draft_release(
+        workspace,
+        version=version,
+        run=run,
+        model=model,
+        examination=Examination.from_bytes(store.get(entered.evidence)),
+        credit=CreditReport.from_bytes(store.get(entered.credit)) if entered.credit else None,
+        cards={member: store.get(digest) for member, digest in {**registered, **auditors}.items()},
+        name=name,
+        passphrase=passphrase,
+        clock=clock,
     )
 
 
