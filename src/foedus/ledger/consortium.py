@@ -147,7 +147,8 @@ class Consortium:
     `anchor` is the digest of the first accord. `accord` is the one in force, None until ratified. `keys` are the public
     keys in force by (party, purpose); `key_log` all that ever were, each with the index from which it counted.
     `chains` are the digests of each actor's entries in order. `cards` and `runs` are by member and by run name;
-    `evidence` and `verdicts` by their digests; `erased` tells who erased an object.
+    `evidence` and `verdicts` by their digests; `replies` tells which member's reply entered a round; `erased` who erased
+    an object.
     """
 
     size: int = 0
@@ -164,6 +165,7 @@ class Consortium:
     left: frozenset[str] = frozenset()
     cards: Mapping[str, Card] = field(default_factory=dict)
     runs: Mapping[str, RunState] = field(default_factory=dict)
+    replies: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, EnterEvidence] = field(default_factory=dict)
     verdicts: Mapping[str, EnterVerdicts] = field(default_factory=dict)
     ballots: Mapping[tuple[str, str], Ballot] = field(default_factory=dict)

@@ -77,11 +77,11 @@ def parse_leaf(data: bytes, index: int) -> Leaf:
 def _entry(payload: bytes) -> Entry:
     """`Entry.from_bytes`, writing the payload out once where that does it twice: verifying a ledger is mostly this.
 
-    `decode` has shown that the bytes are the canonical ones of `value`; so the record has them too if it dumps to
-    `value`. Python holds `True` equal to 1, hence the look at the types of the two whole numbers.
+    `decode` has shown that the bytes are the canonical ones of `value`; so the record has them too if its fields are
+    those of `value`. Python holds `True` equal to 1, hence the look at the types of the two whole numbers.
     """
     value = canonical.decode(payload)
     entry = Entry.model_validate(value)
-    if entry.model_dump(mode="json") != value or type(value["v"]) is not int or type(value["number"]) is not int:
+    if vars(entry) != value or type(value["v"]) is not int or type(value["number"]) is not int:
         raise ValueError("another spelling of an entry")
     return entry

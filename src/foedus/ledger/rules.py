@@ -6,8 +6,10 @@ otherwise it changes the draft. Rules know no clock and no files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from foedus.core.clock import parse
@@ -51,6 +53,7 @@ class Draft:
     left: frozenset[str] = frozenset()
     cards: dict[str, Card] = field(default_factory=dict)
     runs: dict[str, RunState] = field(default_factory=dict)
+    replies: dict[str, str] = field(default_factory=dict)
     evidence: dict[str, acts.EnterEvidence] = field(default_factory=dict)
     verdicts: dict[str, acts.EnterVerdicts] = field(default_factory=dict)
     ballots: dict[tuple[str, str], Ballot] = field(default_factory=dict)
@@ -60,7 +63,7 @@ class Draft:
 
     def view(self) -> Consortium:
         """The draft read as a consortium: it shares the draft's mappings and is for use within one rule."""
-        return Consortium(**{name: getattr(self, name) for name in self.__slots__})
+        return Consortium(*_FIELDS(self))
 
     def set_key(self, party: str, purpose: str, public: str) -> None:
         """Put a key in force; one key under two names or purposes is refused."""
@@ -73,6 +76,9 @@ class Draft:
         for (name, other), log in self.key_log.items():
             if (name, other) != (party, purpose) and any(known == public for _, known in log):
                 raise Refused("key-twice", party=party, purpose=purpose, other=name, other_purpose=other)
+
+
+_FIELDS = attrgetter(*(each.name for each in fields(Consortium)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +304,13 @@ def _open_run(draft: Draft, site: Site, act: acts.OpenRun) -> None:
 
 def shares(rule: terms.Combine, cards: dict[str, int]) -> dict[str, str]:
     """The weights that a round must state, as decimals, from the registered counts of training examples."""
-    exact = capped_shares(cards, rule.cap_bp) if rule.weights == "examples" else equal_shares(tuple(cards))
+    return dict(_shares(rule, tuple(cards.items())))
+
+
+@lru_cache(maxsize=64)
+def _shares(rule: terms.Combine, cards: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
+    """`shares`, computed once where the same members close round after round."""
+    exact = capped_shares(dict(cards), rule.cap_bp) if rule.weights == "examples" else equal_shares(dict(cards))
     return {name: decimal(share) for name, share in exact.items()}
 
 
@@ -325,15 +337,16 @@ def _close_round(draft: Draft, _site: Site, act: acts.CloseRound) -> None:
         raise Refused("too-few", run=act.run, round=act.round, needed=accord.aggregation.min_members, got=len(used))
     if not {m.member for m in act.measured} <= {m.name for m in accord.members}:
         raise Refused("stranger", run=act.run, got=", ".join(m.member for m in act.measured))
-    earlier = {u.reply for other in draft.runs.values() for close in other.closes for u in close.used}
-    replies = [u.reply for u in act.used]
-    if len(set(replies)) != len(replies) or earlier & set(replies) or any(u.staleness >= act.round for u in act.used):
+    replies = {item.reply: item.member for item in act.used}
+    again = len(replies) < len(used) or not draft.replies.keys().isdisjoint(replies)
+    if again or any(item.staleness >= act.round for item in act.used):
         raise Refused("reply-again", run=act.run, round=act.round)
-    expected = shares(accord.aggregation.combine, {name: run.cards[name].examples for name in used})
+    expected = _shares(accord.aggregation.combine, tuple((name, run.cards[name].examples) for name in used))
     for item in act.used:
         if item.weight != expected[item.member]:
             raise Refused("wrong-weight", member=item.member, round=act.round, expected=expected[item.member],
                           got=item.weight)  # fmt: skip
+    draft.replies |= replies
     draft.runs[act.run] = replace(run, closes=(*run.closes, act))
 
 

@@ -20,7 +20,20 @@ from pathlib import Path
 from foedus.core.errors import VerifyError
 from foedus.ledger import merkle
 
-__all__ = ["CHECKPOINT", "ENTRIES", "WIDTH", "Tile", "bundle", "content", "grow", "items", "layout", "unbundle", "walk"]
+__all__ = [
+    "CHECKPOINT",
+    "ENTRIES",
+    "WIDTH",
+    "Tile",
+    "bundle",
+    "content",
+    "grow",
+    "items",
+    "layout",
+    "tree_root",
+    "unbundle",
+    "walk",
+]
 
 CHECKPOINT = "checkpoint"
 WIDTH = 256
@@ -104,6 +117,15 @@ def grow(levels: list[list[bytes]], hashes: Iterable[bytes]) -> None:
             levels.append([])
         for index in range(len(levels[level]), full):
             levels[level].append(merkle.root(levels[below][index * WIDTH : (index + 1) * WIDTH]))
+
+
+def tree_root(levels: Sequence[Sequence[bytes]]) -> bytes:
+    """The root of a tree that `grow` grew, from the roots of its full tiles and of what follows them."""
+    last: list[bytes] = []  # the root of what no full tile of this level holds: the last item of the level above
+    for level in levels:
+        units = [*level[len(level) - len(level) % WIDTH :], *last]
+        last = [merkle.root(units)] if units else []
+    return last[0] if last else merkle.EMPTY_ROOT
 
 
 def content(tile: Tile, levels: Sequence[Sequence[bytes]]) -> bytes:

@@ -29,7 +29,7 @@ from foedus.core.files import read_bytes
 from foedus.ledger import merkle
 from foedus.ledger.leaf import LIMIT_BYTES, Leaf, parse_leaf
 from foedus.ledger.note import Checkpoint, Note, cosigned_at, require_head, witness_name
-from foedus.ledger.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile, content, grow, layout, unbundle, walk
+from foedus.ledger.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile, content, grow, layout, tree_root, unbundle, walk
 
 __all__ = ["verify_structure", "verify_witnesses"]
 
@@ -85,13 +85,13 @@ def _verified(
 
     # (4) The root. When it differs, the tiles of leaf hashes may tell which entry was changed.
     hashes = [merkle.leaf_hash(leaf.data) for leaf in leaves]
-    if merkle.root(hashes) != head.root:
+    levels: list[list[bytes]] = []
+    grow(levels, hashes)
+    if tree_root(levels) != head.root:
         raise _Failed(_name_the_changed(folder, head, hashes))
     held(ok("ledger.root", entries=len(leaves)))
 
     # (5) The tiles.
-    levels: list[list[bytes]] = []
-    grow(levels, hashes)
     for tile in layout(head.size):
         if tile.level != ENTRIES:
             with _step("ledger.tiles", tile.path):

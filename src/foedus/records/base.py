@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
 def _from_yaml(info: ValidationInfo) -> bool:
     return bool(info.context and info.context.get("yaml"))
 
@@ -85,10 +88,12 @@ def _decimal(value: Any, info: ValidationInfo) -> Any:
 
 
 def _text(value: str, info: ValidationInfo) -> str:
+    if value.isascii() and value.isprintable():
+        return value
     spelt = normalize("NFC", value)
     if spelt != value and not _from_yaml(info):
         raise ValueError("expected text in Unicode form NFC")
-    if any(ord(c) < 32 and c not in "\n\t" for c in spelt) or "\x7f" in spelt:
+    if _CONTROL.search(spelt):
         raise ValueError("expected text without control characters")
     return spelt
 
