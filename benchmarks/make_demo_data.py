@@ -5,7 +5,7 @@ part.
     category
 
 BANKING77 (Casanueva et al. 2020, arXiv:2003.04807, PolyAI) is CC BY 4.0. Each intent's questions are shared out among
-the banks by a Dirichlet(1) draw from a fixed seed; a bank keeps 300 to train, 60 to validate and 80 to test. The
+the banks by a Dirichlet(2) draw from a fixed seed; a bank keeps 300 to train, 60 to validate and 80 to test. The
 official part is 500 questions of the official test part, which no bank sees. Nothing is written, changed or invented:
 rows are chosen.
 """
@@ -23,7 +23,7 @@ import numpy as np
 BANKS = ("bank-a", "bank-b", "bank-c", "bank-d", "bank-e")
 SIZES = {"train": 300, "validation": 40, "test": 120}
 OFFICIAL = 400
-ALPHA = 1.0
+ALPHA = 2.0
 SEED = 7
 TARGET = Path(__file__).parents[1] / "src/foedus/demo/data/banking77.csv.gz"
 

@@ -122,13 +122,20 @@ def forward(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
             model.layers[i] = _HandThrough()
     else:
         backbone.embeddings = _Then(embeddings, row.packed)
+    attention = getattr(kept[-1], "attention", None)
     if depth < len(kept) or "hidden" not in batch:
-        model.layers[-1] = _Then(kept[-1], row.unpacked)
+        if model.reads_first and attention is not None:
+            kept[-1].attention = _Then(attention, lambda given: (row.first(given[0]), *given[1:]))
+            model.layers[-1] = _Then(kept[-1], row.alone)
+        else:
+            model.layers[-1] = _Then(kept[-1], row.unpacked)
     try:
         with row.in_force():
             return _logits(model.net(input_ids=batch["input_ids"]))
     finally:
         backbone.embeddings = embeddings
+        if attention is not None:
+            kept[-1].attention = attention
         for i, layer in enumerate(kept):
             model.layers[i] = layer
 
@@ -136,11 +143,11 @@ def forward(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 class _Then(nn.Module):
     """A module, and something done to what it gives."""
 
-    def __init__(self, module: nn.Module, then: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, module: nn.Module, then: Callable[[Any], Any]) -> None:
         super().__init__()
         self.module, self.then = module, then
 
-    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.then(self.module(*args, **kwargs))
 
 

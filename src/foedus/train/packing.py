@@ -1,9 +1,10 @@
 """No work on padding: a batch goes through the layers as one row of its real tokens.
 
 Linear layers, norms and activations then compute real tokens only; the attention function registered here puts the
-padding back just around the attention product, so each example still sees itself alone. transformers takes such a
-function by name. Hidden states agree with the padded computation to 1e-6 (tested); dropout draws other values than on
-padded tensors.
+padding back just around the attention product, so each example still sees itself alone. Where a head reads the first
+token only, the last layer's feed-forward part is computed for first tokens only. transformers takes such a function
+by name. Hidden states agree with the padded computation to 1e-6 (tested); dropout draws other values than on padded
+tensors.
 
 Holds for encoders whose attention goes through transformers' interface; `Model` decides where it is used.
 """
@@ -34,6 +35,7 @@ class PackedRow:
     def __init__(self, mask: torch.Tensor) -> None:
         self.batch, self.longest = mask.shape
         self.keep = mask.reshape(-1).nonzero().squeeze(1)  # (tokens,)
+        self.starts = mask.sum(1).cumsum(0) - mask.sum(1)  # (batch,) where each example begins in the row
         self.bias: torch.Tensor | None = None  # (batch, 1, 1, longest); None where nothing is padded
         if len(self.keep) < mask.numel():
             self.bias = torch.zeros(self.batch, 1, 1, self.longest).masked_fill(mask[:, None, None, :] == 0, -torch.inf)
@@ -50,6 +52,15 @@ class PackedRow:
     def unpacked(self, row: torch.Tensor) -> torch.Tensor:
         """(1, tokens, width) → (batch, longest, width)."""
         return self.spread(row[0])
+
+    def first(self, row: torch.Tensor) -> torch.Tensor:
+        """(1, tokens, width) → (1, batch, width): each example's first token."""
+        return row[:, self.starts]
+
+    @staticmethod
+    def alone(row: torch.Tensor) -> torch.Tensor:
+        """(1, batch, width) → (batch, 1, width): one token an example."""
+        return row.transpose(0, 1)
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
