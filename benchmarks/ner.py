@@ -12,19 +12,21 @@ thing: `best alone` is the member that is best on it, which flatters that arm.
 
 What runs is the real conversation (`foedus.federate.rounds`), the members' real work (`foedus.federate.answer`) and
 the real combining, on shelves in this process. What a practice federation has besides and this leaves out, because no
-figure depends on it: accord, ledger, signatures, nodes, credit. `pooled` is outside any protocol, and so says its row.
+figure depends on it: accord, ledger, signatures, nodes, credit. `alone` is what the ask of that name gives, saved after
+each pass; `pooled` is the same over all members' examples, and outside any protocol.
 
 Every arm sees rounds × its training examples: `federated` trains each member one pass a round; `pooled` and `alone`
 make as many passes with one optimiser, over all examples or over one member's.
 
 A cell is one arm of one data set, model, method, number of rounds and seed. It is written as soon as it is done and
-never computed again while its recipe stays the same; a federated cell that was killed goes on after its last round.
+never computed again while its recipe stays the same; one that was killed goes on after its last round or pass.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import io
 import json
 import os
 import shutil
@@ -32,6 +34,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -45,6 +48,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from foedus.core.files import write_atomic
 from foedus.core.objects import ObjectStore
@@ -54,15 +58,16 @@ from foedus.data.load import load_file
 from foedus.data.mapping import DataMapping
 from foedus.federate.answer import Shelf, answer, counts_of, put_back
 from foedus.federate.rounds import first_snapshot, rounds, shares_among
-from foedus.federate.talk import Answer, Send, open_state, put_state
+from foedus.federate.talk import Answer, Send, open_state
 from foedus.records import terms
-from foedus.records.asks import Alone, Ask, AskBody, Place, Reply
+from foedus.records.asks import Ask, AskBody, Place, Reply
 from foedus.records.plan import Half, Plan
 from foedus.records.release import Snapshot
 from foedus.run import numerics
-from foedus.state import digest
+from foedus.state import State, digest
 from foedus.state.base import base_digest, locate
 from foedus.tasks.score import bootstrap
+from foedus.train.learn import Span, learn
 from foedus.train.model import Model, build, load, start_state
 from foedus.train.model import read as read_state
 
@@ -73,6 +78,7 @@ BEGIN, END = "<!-- ner: begin -->", "<!-- ner: end -->"
 
 MEMBERS = tuple(f"member-{letter}" for letter in "abcde")
 ALONE = tuple(f"alone-{member[-1]}" for member in MEMBERS)
+RUN = "ner"
 REPLICATES = 2000
 NOTHING = "sha256:" + "0" * 64
 """Where an ask names an accord or a roster: there is none here."""
@@ -254,17 +260,17 @@ def plan_of(cell: Cell, members: tuple[str, ...]) -> Plan:
 
 
 def ask_for(member: str, number: int, which: int, body: AskBody) -> Ask:
-    place = Place(run="ner", round=number, number=which + 1)
+    place = Place(run=RUN, round=number, number=which + 1)
     return Ask(accord=NOTHING, place=place, member=member, roster=NOTHING, not_after="2100-01-01T00:00:00Z", body=body)
 
 
 def federated(
-    plan: Plan, shelves: Mapping[str, Shelf], start: Callable[[], Any], folder: Path, say: Callable[[str], None]
+    plan: Plan, shelves: Mapping[str, Shelf], start: Callable[[], State], folder: Path, say: Callable[[str], None]
 ) -> tuple[Snapshot, ObjectStore]:
     """The rounds to their end, from the start or after the last round that `folder` holds. Answers come in turn."""
     store = ObjectStore(folder)
     saved = folder / "snapshot.json"
-    snapshot = Snapshot.from_bytes(saved.read_bytes()) if saved.exists() else first_snapshot("ner", start(), store)
+    snapshot = Snapshot.from_bytes(saved.read_bytes()) if saved.exists() else first_snapshot(RUN, start(), store)
     shares = shares_among({m: len(shelf.parts["train"]) for m, shelf in shelves.items()}, terms.Mean())
     talk = rounds(plan, snapshot, store=store, shares=shares)
     try:
@@ -303,13 +309,49 @@ def keep_only(store: ObjectStore, snapshot: Snapshot) -> None:
             path.unlink()
 
 
-def trained_alone(plan: Plan, shelf: Shelf, start: Any, folder: Path) -> None:
-    """As many passes as the federation makes rounds, with one optimiser; the model is left in the shelf's network."""
-    store = ObjectStore(folder)
-    begin = put_state(store, start)
-    given = answer(ask_for(shelf.member, 0, 0, Alone(start=begin, rounds=plan.rounds)), shelf, {}, store.get)
-    load(shelf.model, open_state(store, begin, what="the start"))
-    put_back(shelf.model, given.private["alone"])
+def trained_alone(plan: Plan, shelf: Shelf, start: State, folder: Path, say: Callable[[str], None]) -> None:
+    """As many passes as the federation makes rounds, with one optimiser; the model is left in the shelf's network.
+
+    The same bits as the ask `Alone` gives (a test holds it to that), but saved after each pass, so that a cell that
+    was killed goes on.
+    """
+    model, data, file = shelf.model, shelf.part("train"), folder / "passes.pt"
+    load(model, start)
+    done, moments = 0, {}
+    if file.exists():
+        done, trained, moments = torch.load(file, weights_only=True)
+        put_back(model, trained)
+    for number in range(done + 1, plan.rounds + 1):
+        span = Span(number, number, plan.rounds)
+        with carried_on(moments) as kept:
+            learn(
+                model, data, frozenset(model.trained), craft=plan.craft, span=span, seed=(plan.seed, RUN, shelf.member)
+            )
+        moments = kept[-1].state_dict()["state"]
+        buffer = io.BytesIO()
+        torch.save((number, read_state(model), moments), buffer)
+        write_atomic(file, buffer.getvalue())
+        say(f"pass {number} of {plan.rounds}")
+
+
+@contextmanager
+def carried_on(moments: Mapping[int, Any]) -> Iterator[list[torch.optim.Optimizer]]:
+    """`learn` begins with a fresh optimiser; in here it begins with these moments. Gives the one that stepped."""
+    seen: list[torch.optim.Optimizer] = []
+
+    def before(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+        if optimiser in seen:
+            return
+        seen.append(optimiser)
+        if moments:
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": dict(moments), "param_groups": groups})
+
+    handle = register_optimizer_step_pre_hook(before)
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 def measured(cell: Cell, folder: Path) -> dict[str, Any]:
@@ -336,7 +378,7 @@ def measured(cell: Cell, folder: Path) -> dict[str, Any]:
         name = "pooled" if len(mine) > 1 else mine[0]
         plan = plan_of(cell, (name,))
         tested = shelf(plan, name, tuple(example for member in mine for example in parts.train[member]))
-        trained_alone(plan, tested, start(), folder)
+        trained_alone(plan, tested, start(), folder, partial(report, cell))
         examples = len(tested.parts["train"])
     trained, state = perf_counter(), digest(read_state(model))
     figures = test_figures(model, tested)

@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
+from foedus.core.objects import ObjectStore
+from foedus.core.rng import PublicRng
 from foedus.data.examples import Example
+from foedus.federate.answer import Shelf, answer
+from foedus.federate.talk import put_state
+from foedus.records.asks import Alone
+from foedus.state import digest
+from foedus.state.base import locate
+from foedus.train.model import build, read, start_state
 from tiny import tiny_base
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "ner.py"
@@ -90,15 +98,16 @@ def test_a_cell_that_is_done_is_not_computed_again_unless_its_recipe_changed(
     assert tiny.saved(cell, results) is None
 
 
-def test_a_federated_cell_killed_after_a_round_goes_on_to_the_same_result(
-    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("arm", "method", "word"), [("federated", "lora", "round"), ("pooled", "full", "pass")])
+def test_a_cell_killed_after_its_second_round_or_pass_goes_on_to_the_same_state(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arm: str, method: str, word: str
 ) -> None:
-    cell = tiny.Cell("conll2003", "minilm", "lora", "federated", 0, 4)
+    cell = tiny.Cell("conll2003", "minilm", method, arm, 0, 4)
     tiny.complete(cell, tmp_path / "whole" / "ner")
 
     def killed(_: Any, text: str) -> None:
         said.append(text)
-        if text.startswith("round 2 "):
+        if text == f"{word} 2 of 4":
             raise KeyboardInterrupt
 
     said: list[str] = []
@@ -109,10 +118,23 @@ def test_a_federated_cell_killed_after_a_round_goes_on_to_the_same_result(
     assert tiny.saved(cell, tmp_path / "torn" / "ner") is None
     monkeypatch.setattr(tiny, "report", lambda _, text: said.append(text))
     tiny.complete(cell, tmp_path / "torn" / "ner")
-    assert [text for text in said if text.startswith("round")] == [f"round {n} of 4" for n in (1, 2, 3, 4)]
+    assert [text for text in said if text.startswith(word)] == [f"{word} {n} of 4" for n in (1, 2, 3, 4)]
     whole, torn = (tiny.saved(cell, tmp_path / name / "ner") for name in ("whole", "torn"))
     assert whole["right_predicted_true"] == torn["right_predicted_true"]
     assert whole["state"] == torn["state"]
+
+
+def test_a_member_alone_here_is_what_its_answer_to_the_ask_gives(tiny: ModuleType, tmp_path: Path) -> None:
+    cell = tiny.Cell("conll2003", "minilm", "full", "alone-b", 0, 3)
+    plan, train = tiny.plan_of(cell, ("member-b",)), tiny.dealt(cell).train["member-b"]
+    base = locate(tiny.MODELS["minilm"])
+    model = build(base, plan.task, plan.method, dropout=plan.craft.dropout)
+    start = start_state(model, base=base, rng=PublicRng("0", "start"))
+    shelf = Shelf("member-b", {"train": train}, model, plan)
+    tiny.trained_alone(plan, shelf, start, tmp_path, lambda _: None)
+    store = ObjectStore(tmp_path)
+    ask = tiny.ask_for("member-b", 0, 0, Alone(start=put_state(store, start), rounds=3))
+    assert digest(read(model)) == digest(answer(ask, shelf, {}, store.get).private["alone"])
 
 
 def line(ner: ModuleType, federated: float, pooled: float | None, model: str = "minilm") -> Any:
@@ -155,7 +177,7 @@ def test_the_page_keeps_what_stands_outside_the_markers(ner: ModuleType, tmp_pat
 @pytest.mark.slow
 @pytest.mark.skipif("FOEDUS_DATA" not in os.environ, reason="FOEDUS_DATA names no folder of research data sets")
 def test_a_trial_on_conll_runs_every_arm_and_judges_no_goal(tmp_path: Path) -> None:
-    cells = ["*minilm.lora.pooled.seed0*", "*minilm.*.federated.seed0*", "*minilm.lora.alone-a.seed0*"]
+    cells = ["*minilm.lora.pooled.seed0*", "*minilm.lora.federated.seed0*", "*minilm.lora.alone-a.seed0*"]
     command = [sys.executable, str(PROGRAM), "--limit", "200", "--results", str(tmp_path / "ner")]
     done = subprocess.run(
         [*command, *(word for cell in cells for word in ("--cells", cell))],
