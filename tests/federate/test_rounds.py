@@ -1,0 +1,378 @@
+"""The conversation alone: fake answers, no engine, no keys, no model."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foedus.core.digest import sha256
+from foedus.core.errors import RunError
+from foedus.core.objects import ObjectStore
+from foedus.federate.rounds import first_snapshot, rounds, shares_among
+from foedus.federate.talk import Answer, Closed, Send
+from foedus.records import terms
+from foedus.records.acts import LeftOut
+from foedus.records.asks import Gradient, Reply, Train, Validate
+from foedus.records.plan import Plan
+from foedus.state import from_bytes, to_bytes
+from samples import private_keys
+
+MEMBERS = ("a", "b", "c")
+COUNTS = {"a": 10, "b": 10, "c": 20}
+HEAD, A, B = "head.weight", "layer.lora_A.weight", "layer.lora_B.weight"
+
+
+def plan(**changes):
+    fields = {
+        "accord": sha256(b"accord"), "seed": "s", "members": MEMBERS,
+        "task": terms.TextClassification(labels=("x", "y")), "method": terms.Head(), "craft": terms.Craft(),
+        "combine": terms.Mean(), "outer": terms.Plain(), "credit": terms.AumannShapley(points=2),
+        "early_stopping": None, "halves": ("all", "all"), "min_members": 2, "deadline_seconds": 60,
+        "smallest_cell": 5, "replicates": 10, "confidence_bp": 9500,
+    }  # fmt: skip
+    return Plan(**{**fields, **changes})
+
+
+def head():
+    return {HEAD: torch.zeros(2)}
+
+
+class World:
+    """Members that answer as told, and the store that everything lies in."""
+
+    def __init__(self, folder, plan_, *, start=None, update=None, loss=None, gradient=None, left=None):
+        self.store = ObjectStore(folder)
+        self.plan = plan_
+        self.update = update or (lambda member, train, state: {HEAD: torch.tensor([1.0, -1.0])})
+        self.loss = loss or (lambda member, state: str(1 + int(state[HEAD].abs().sum())))
+        self.gradient = gradient or (lambda member, start, end: {
+            name: torch.ones_like(value) for name, value in start.items() if not torch.equal(value, end[name])
+        })  # fmt: skip
+        self.left = left or (lambda member, send: None)
+        self.start = first_snapshot("run-1", start or head(), self.store)
+        self.sent = []
+
+    def state(self, name):
+        return from_bytes(self.store.get(name))
+
+    def reply(self, member, body):
+        match body:
+            case Train():
+                given_ = self.update(member, body, self.state(body.start))
+                data = given_ if isinstance(given_, bytes) else to_bytes(given_)
+                fields = {"objects": {"update": self.store.put(data)}, "body": {"steps": 1}}
+            case Validate():
+                fields = {"body": {"n": 5, "loss": self.loss(member, self.state(body.state))}}
+            case Gradient():
+                gradient = self.gradient(member, self.state(body.start), self.state(body.end))
+                fields = {"body": {"n": 5}, "objects": {"gradient": self.store.put(to_bytes(gradient))}}
+        reply = Reply(ask=sha256(body.to_bytes()), member=member, outcome="done", **fields)
+        return Answer(self.store.put(reply.sign(private_keys(member)["act"]).to_bytes()), reply)
+
+    def answers(self, send, order=sorted):
+        self.sent.append(send)
+        out = {}
+        for member in order(send.asks):
+            code = self.left(member, send)
+            wrap = (
+                (lambda body, m=member, c=code: c if isinstance(c, Answer) else LeftOut(member=m, code=c))
+                if code
+                else None
+            )
+            out[member] = tuple(wrap(body) if wrap else self.reply(member, body) for body in send.asks[member])
+        return out
+
+    def carry(self, snapshot=None, order=sorted):
+        """Every `Closed`, to the end."""
+        talk = rounds(
+            self.plan, snapshot or self.start, store=self.store, shares=shares_among(COUNTS, self.plan.combine)
+        )
+        closed, step = [], next(talk, None)
+        while step is not None:
+            if isinstance(step, Closed):
+                closed.append(step)
+            try:
+                step = talk.send(self.answers(step, order) if isinstance(step, Send) else {})
+            except StopIteration:
+                step = None
+        return closed
+
+
+def codes(closed):
+    return {one.member: one.code for one in closed.left_out}
+
+
+def test_a_round_trains_then_measures_and_the_mean_moves_the_state(tmp_path):
+    updates = {"a": [1.0, 0.0], "b": [3.0, 0.0], "c": [0.0, 4.0]}
+    world = World(tmp_path, plan(), update=lambda member, *_: {HEAD: torch.tensor(updates[member])})
+    first, second = world.carry()
+    # a and b weigh a quarter each, c half: (1 + 3)/4 and 4/2.
+    assert world.state(first.snapshot.state)[HEAD].tolist() == [1.0, 2.0]
+    assert world.state(second.snapshot.state)[HEAD].tolist() == [2.0, 4.0]
+    assert [(one.member, one.weight) for one in first.used] == [("a", "0.25"), ("b", "0.25"), ("c", "0.5")]
+    assert [(send.round, send.step) for send in world.sent] == [
+        (1, "train"), (1, "measure"), (2, "train"), (2, "measure"),
+    ]  # fmt: skip
+    assert [type(body).__name__ for body in world.sent[1].asks["a"]] == ["Validate", "Validate", "Gradient"]
+    assert [type(body).__name__ for body in world.sent[3].asks["a"]] == ["Validate", "Gradient"]
+    assert first.snapshot.losses == ("1", "4")
+    assert second.snapshot.losses == ("1", "4", "7")
+    assert (second.snapshot.best_round, second.snapshot.stopped) == (2, False)
+
+
+def test_a_member_that_is_late_refuses_or_fails_is_left_out_with_its_reason(tmp_path):
+    refused = Answer(sha256(b"r"), Reply(ask=sha256(b""), member="b", outcome="refused", code="data.grants"))
+    wrong = {"a": None, "b": refused, "c": "engine.late"}
+    world = World(tmp_path, plan(min_members=1), left=lambda member, send: wrong[member])
+    assert codes(world.carry()[0]) == {"b": "data.grants", "c": "engine.late"}
+    assert [one.member for one in world.carry()[0].used] == ["a"]
+
+
+@pytest.mark.parametrize("code", [None, "x" * 5000, "<script>", "two words", "UPPER"])
+def test_a_reason_that_is_no_code_never_reaches_the_ledger(tmp_path, code):
+    failed = Answer(sha256(b"r"), Reply(ask=sha256(b""), member="b", outcome="failed", code=code))
+    world = World(tmp_path, plan(), left=lambda member, send: failed if member == "b" else None)
+    assert codes(world.carry()[0]) == {"b": "run.no-reason"}
+
+
+def test_too_few_members_end_the_round_and_the_reasons_are_told(tmp_path):
+    world = World(tmp_path, plan(min_members=2), left=lambda m, send: None if m == "a" else "engine.member-gone")
+    with pytest.raises(RunError) as caught:
+        world.carry()
+    assert caught.value.code == "run.too-few-members"
+    assert caught.value.fields["got"] == 1
+    assert "b: engine.member-gone; c: engine.member-gone" in str(caught.value)
+
+
+BAD = {
+    "update.not-finite": {HEAD: torch.tensor([float("nan"), 0.0])},
+    "update.wrong-names": {"other": torch.zeros(2)},
+    "update.wrong-shape": {HEAD: torch.zeros(3)},
+    "update.wrong-type": {HEAD: torch.zeros(2, dtype=torch.float64)},
+    "update.malformed": b"no safetensors",
+}
+
+
+@pytest.mark.parametrize("liars", [("a",), ("a", "b")], ids=["one", "most"])
+@pytest.mark.parametrize("code", BAD)
+def test_an_update_that_does_not_fit_is_left_out_though_most_send_such(tmp_path, code, liars):
+    good = {HEAD: torch.tensor([1.0, 2.0])}
+    world = World(tmp_path, plan(min_members=1), update=lambda member, *_: BAD[code] if member in liars else good)
+    first, second = world.carry()
+    assert codes(first) == codes(second) == dict.fromkeys(liars, code)
+    assert str(RunError(code))
+    assert torch.equal(world.state(first.snapshot.state)[HEAD], good[HEAD])
+
+
+@pytest.mark.parametrize("extra", [{}, {"head.more": torch.zeros(1)}], ids=["nothing", "more"])
+def test_an_update_without_names_or_with_more_is_left_out(tmp_path, extra):
+    good = {HEAD: torch.tensor([1.0, 2.0])}
+    world = World(tmp_path, plan(), update=lambda m, *_: ({**good, **extra} if extra else {}) if m == "c" else good)
+    assert codes(world.carry()[0]) == {"c": "update.wrong-names"}
+
+
+def test_a_reply_without_an_update_is_left_out(tmp_path):
+    empty = Answer(sha256(b"r"), Reply(ask=sha256(b""), member="c", outcome="done"))
+    world = World(tmp_path, plan(), left=lambda m, send: empty if (m, send.step) == ("c", "train") else None)
+    assert codes(world.carry()[0]) == {"c": "update.malformed"}
+
+
+@pytest.mark.parametrize("loss", [None, "nan", "1e9", "1/3", 3, "1.50", "9" * 60, ["1"]])
+def test_a_loss_that_is_no_decimal_does_not_enter_the_mean(tmp_path, loss):
+    world = World(tmp_path, plan(), loss=lambda member, _: loss if member == "c" else "2")
+    first = world.carry()[0]
+    assert first.validation_loss == "2"
+    assert [one.member for one in first.measured] == ["a", "b", "a", "b", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("gradient", [{HEAD: torch.full((2,), float("inf"))}, {}, {HEAD: torch.zeros(1)}])
+def test_a_gradient_that_does_not_fit_is_not_used(tmp_path, gradient):
+    good = {HEAD: torch.ones(2)}
+    world = World(tmp_path, plan(), gradient=lambda member, *_: gradient if member == "a" else good)
+    assert [one.member for one in world.carry()[0].measured].count("a") == 2
+
+
+def test_nothing_is_measured_that_no_clause_asks_for(tmp_path):
+    world = World(tmp_path, plan(credit=terms.NoCredit()))
+    closed = world.carry()
+    assert [send.step for send in world.sent] == ["train", "train"]
+    assert [one.validation_loss for one in closed] == [None, None]
+    assert closed[-1].snapshot.best_round == 2
+
+
+# ── early stopping ───────────────────────────────────────────────────────────
+
+
+def lossy(tmp_path, losses, rule, *, halves, start=None):
+    """A run whose n-th state has the n-th loss. Each round adds one to the first value of the head."""
+    where = HEAD
+
+    def update(member, train, state):
+        names = [name for name in state if not name.endswith({"A": B, "B": A, "all": "-"}[train.half])]
+        return {name: torch.ones_like(state[name]) for name in names}
+
+    return World(
+        tmp_path, plan(early_stopping=rule, halves=halves, credit=terms.NoCredit()), start=start, update=update,
+        loss=lambda member, state: losses[int(state[where].reshape(-1)[0])],
+    ).carry()  # fmt: skip
+
+
+def test_a_run_stops_when_the_loss_no_longer_falls_and_the_best_round_is_released(tmp_path):
+    losses = ["9", "5", "4", "6", "7", "1"]
+    closed = lossy(tmp_path, losses, terms.EarlyStopping(patience=2), halves=("all",) * 5)
+    last = closed[-1].snapshot
+    assert (last.round, last.best_round, last.stopped) == (4, 2, True)
+    assert last.best_state == closed[1].snapshot.state != last.state
+
+
+def test_a_fall_smaller_than_min_delta_counts_as_none(tmp_path):
+    rule = terms.EarlyStopping(patience=1, min_delta="0.5")
+    last = lossy(tmp_path, ["9", "8", "7.6", "1"], rule, halves=("all",) * 3)[-1].snapshot
+    assert (last.round, last.best_round, last.stopped) == (2, 1, True)
+
+
+def test_when_no_round_is_better_than_the_start_the_start_is_released(tmp_path):
+    closed = lossy(tmp_path, ["1", "2", "3"], terms.EarlyStopping(patience=2), halves=("all",) * 2)
+    assert (closed[-1].snapshot.best_round, closed[-1].snapshot.stopped) == (0, True)
+    assert closed[-1].snapshot.best_state == first_snapshot("run-1", head(), ObjectStore(tmp_path)).state
+
+
+def test_with_alternating_halves_only_pairs_are_compared(tmp_path):
+    start = {HEAD: torch.zeros(2), A: torch.zeros(1, 2), B: torch.zeros(2, 1)}
+    # After round 1 the loss is the lowest of all, but the pair is not complete; round 3 is worse and does not count.
+    losses = ["9", "1", "5", "99", "4", "99", "4"]
+    closed = lossy(tmp_path, losses, terms.EarlyStopping(patience=1), halves=("B", "A") * 3, start=start)
+    last = closed[-1].snapshot
+    assert [one.snapshot.best_round for one in closed] == [0, 2, 2, 4, 4, 4]
+    assert (last.round, last.stopped) == (6, True)
+
+
+# ── resuming and order ───────────────────────────────────────────────────────
+
+
+def learning(member, train, state):
+    """An update that depends on the state and the member, of the half that is trained."""
+    names = [name for name in state if not name.endswith({"A": B, "B": A, "all": "-"}[train.half])]
+    factor = {"a": 0.1, "b": 0.2, "c": -0.05}[member]
+    return {name: factor * (state[name] + 1.0 + len(name)) for name in names}
+
+
+OUTERS = [terms.Plain(), terms.Nesterov(), terms.Adam(), terms.Yogi()]
+HALVES = ("B", "A", "B", "A")
+FACTORS = {HEAD: torch.ones(2), A: torch.ones(1, 2), B: torch.zeros(2, 1)}
+
+
+@pytest.mark.parametrize("outer", OUTERS, ids=lambda outer: outer.name)
+def test_from_any_snapshot_the_run_goes_on_to_the_same_end(tmp_path, outer):
+    world = World(tmp_path, plan(outer=outer, halves=HALVES), start=FACTORS, update=learning,
+                  loss=lambda member, state: "1")  # fmt: skip
+    closed = world.carry()
+    assert len({one.state for one in closed}) == 4
+    for before, one in zip([world.start, *[c.snapshot for c in closed]], closed, strict=False):
+        rest = world.carry(before)
+        assert rest[0] == one
+        assert rest[-1] == closed[-1]
+    assert world.carry(closed[-1].snapshot) == []
+
+
+def test_a_run_that_stopped_early_does_not_go_on(tmp_path):
+    closed = lossy(tmp_path, ["1", "2", "3", "3"], terms.EarlyStopping(patience=1), halves=("all",) * 3)
+    world = World(tmp_path, plan(halves=("all",) * 3))
+    assert world.carry(closed[-1].snapshot) == []
+
+
+@settings(max_examples=6, deadline=None)
+@given(order=st.permutations(MEMBERS))
+def test_the_order_in_which_answers_arrive_does_not_matter(tmp_path_factory, order):
+    ends = []
+    for sequence in (sorted, lambda asks: [m for m in order if m in asks]):
+        world = World(tmp_path_factory.mktemp("order"), plan(outer=terms.Nesterov(), halves=HALVES), start=FACTORS,
+                      update=learning, loss=lambda member, state: {"a": "1", "b": "2", "c": "4"}[member])  # fmt: skip
+        ends.append(world.carry(order=sequence))
+    assert ends[0] == ends[1]
+
+
+# ── low-rank adapters ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("outer", [terms.Nesterov(), terms.Adam()], ids=lambda outer: outer.name)
+def test_the_resting_half_and_its_memory_stay_untouched(tmp_path, outer):
+    world = World(tmp_path, plan(outer=outer, halves=HALVES), start=FACTORS, update=learning,
+                  loss=lambda member, state: "1")  # fmt: skip
+    states, memories = [FACTORS], []
+    for one in world.carry():
+        states.append(world.state(one.snapshot.state))
+        memories.append(world.state(one.snapshot.memory))
+    for number, half in enumerate(HALVES, start=1):
+        rests, moves = (A, B) if half == "B" else (B, A)
+        assert torch.equal(states[number][rests], states[number - 1][rests])
+        assert not torch.equal(states[number][moves], states[number - 1][moves])
+        assert not torch.equal(states[number][HEAD], states[number - 1][HEAD])
+        if number > 1:
+            resting = [slot for slot in memories[0] if slot.endswith(rests)]
+            assert resting
+            assert all(torch.equal(memories[number - 1][slot], memories[number - 2][slot]) for slot in resting)
+
+
+def test_a_member_that_trains_the_other_half_is_left_out(tmp_path):
+    def update(member, train, state):
+        given_ = train if member != "c" else Train(start=train.start, half="A")
+        return learning(member, given_, state)
+
+    world = World(tmp_path, plan(halves=("B",)), start=FACTORS, update=update, loss=lambda *_: "1")
+    assert codes(world.carry()[0]) == {"c": "update.wrong-names"}
+
+
+def test_stacked_products_of_any_rank_add_up_exactly(tmp_path):
+    ranks = {"a": 1, "b": 2, "c": 3}
+    state = {"layer.weight": torch.zeros(2, 3), HEAD: torch.zeros(2)}
+
+    def update(member, *_):
+        rank = ranks[member]
+        return {A: torch.full((rank, 3), 2.0), B: torch.full((2, rank), 1.0), HEAD: torch.ones(2)}
+
+    method = terms.Lora(rank=2, alpha=6, combine="stack")
+    world = World(tmp_path, plan(method=method, halves=("all",)), start=state, update=update, loss=lambda *_: "1")
+    (closed,) = world.carry()
+    # Each product is alpha / rank · rank · 2 · 1 = 12, whatever the rank; so is their mean.
+    assert world.state(closed.snapshot.state)["layer.weight"].tolist() == [[12.0] * 3] * 2
+    assert codes(closed) == {}
+
+
+def test_stacked_factors_that_do_not_fit_are_left_out(tmp_path):
+    state = {"layer.weight": torch.zeros(2, 3), HEAD: torch.zeros(2)}
+    good = {A: torch.ones(1, 3), B: torch.ones(2, 1), HEAD: torch.ones(2)}
+    bad = {
+        "a": {**good, B: torch.ones(2, 2)},
+        "b": {**good, A: torch.full((1, 3), 3e38), B: torch.full((2, 1), 3e38)},
+        "c": good,
+    }
+    method = terms.Lora(rank=1, combine="stack")
+    world = World(tmp_path, plan(method=method, halves=("all",), min_members=1), start=state,
+                  update=lambda member, *_: bad[member], loss=lambda *_: "1")  # fmt: skip
+    assert codes(world.carry()[0]) == {"a": "update.malformed", "b": "update.not-finite"}
+
+
+# ── what lies in the store ───────────────────────────────────────────────────
+
+
+def test_a_snapshot_whose_state_is_gone_or_changed_is_a_named_error(tmp_path):
+    world = World(tmp_path, plan())
+    closed = world.carry()
+    path = world.store.path(closed[0].snapshot.state)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(RunError) as caught:
+        world.carry(closed[0].snapshot)
+    assert caught.value.code == "run.bad-state"
+    path.unlink()
+    with pytest.raises(RunError):
+        world.carry(closed[0].snapshot)
+
+
+def test_the_weights_follow_the_cards_of_those_who_answered():
+    shares = shares_among({"a": 10, "b": 30, "c": 60}, terms.Mean(cap_bp=10_000))
+    assert shares(("a", "b")) == {"a": Fraction(1, 4), "b": Fraction(3, 4)}
+    assert replace(plan(), members=("a",)).members == ("a",)
