@@ -34,9 +34,10 @@ data:
 {grants}training:
   method: {{name: lora, rank: 4, targets: [query, value]}}
   rounds: 2
-  craft: {{batch_size: 8, learning_rate: 0.01, head_learning_rate: 0.05, dropout: 0}}
+  craft: {{epochs: 2, batch_size: 8, learning_rate: 0.004, head_learning_rate: 0.02, dropout: 0}}
   seed: test
 aggregation: {{min_members: 2}}
+credit: {{name: aumann-shapley, points: 5}}
 evaluation: {{replicates: 100}}
 gates:
   - {{name: utility, metric: accuracy, minimum: 0.1, min_n: 5}}
@@ -56,7 +57,7 @@ def write_inputs(folder):
         with (folder / f"{bank}.csv").open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(("text", "label"))
-            rows.writerows((one.text, one.label) for one in texts(bank, "test", 120))
+            rows.writerows((one.text, one.label) for one in texts(bank, "test", 90))
 
 
 @pytest.fixture(scope="session")

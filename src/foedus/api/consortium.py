@@ -142,7 +142,7 @@ class Practice:
     """
 
     def __init__(self, folder: str | Path, *, accord: str | Path | None = None, passphrase: str | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self._passphrase = passphrase
         hub = _hub_of(self.folder) if accord is None else _found(self.folder, Path(accord), passphrase)
         self._practice = open_practice(hub, passphrase=passphrase)

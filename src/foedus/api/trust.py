@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foedus.accord import open_accord
+from foedus.api.extra import needs_training
 from foedus.api.show import Page, Table, View
 from foedus.core.checks import Check
 from foedus.core.clock import now
@@ -105,8 +106,8 @@ def verify(
         raise CallerError("verify.bad-anchor", got=anchor[:100])
     seen = room.verify_bundle(Path(path), anchor=anchor, at=at or now(), allow_stale=allow_stale)
     if replay is not None:
-        from foedus.replay import replay_check
-
+        with needs_training("replay"):
+            from foedus.replay import replay_check
         with opened(Path(path)) as folder:
             seen = room.with_replay(seen, replay_check(folder, Path(replay)))
     return Verification(seen)
@@ -118,12 +119,12 @@ class Release(View):
     >>> release = foedus.Release("my-consortium/hub/releases/bank-intents-1.0.foedus", anchor=practice.anchor)
     >>> release.verify()
     Verification(outcome='verified', code='verified', checks=...)
-    >>> [answer["label"] for answer in release.predict(["my card is lost", "a loan at what rate"])]
+    >>> [answer["label"] for answer in release.predict(["my lost card", "borrow loan please"])]
     ['card', 'loan']
     """
 
     def __init__(self, path: str | Path, *, anchor: str | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self.anchor = anchor
         self._predictor: Predictor | None = None
 
@@ -138,7 +139,7 @@ class Release(View):
         """An answer for each text: label and probability, or entities with their places. Verifies before the first.
 
         Raises:
-            CallerError: `serve.empty-text`.
+            CallerError: `serve.empty-text`; `api.extra-missing` in a base installation.
             VerifyError: what the first failed check says; `api.not-verified` for a release without an anchor, or stale.
         """
         if self._predictor is None:
@@ -150,8 +151,8 @@ class Release(View):
         return self.verify().page()
 
     def _verified(self) -> Predictor:
-        from foedus.serve import load_predictor
-
+        with needs_training("Release.predict"):
+            from foedus.serve import load_predictor
         seen = self.verify().seen
         if failed := next(iter(seen.failures), None):
             raise failed.error or VerifyError("api.not-verified", code=seen.code, headline=seen.headline)
