@@ -147,8 +147,8 @@ class Consortium:
     `anchor` is the digest of the first accord. `accord` is the one in force, None until ratified. `keys` are the public
     keys in force by (party, purpose); `key_log` all that ever were, each with the index from which it counted.
     `chains` are the digests of each actor's entries in order. `cards` and `runs` are by member and by run name;
-    `evidence` and `verdicts` by their digests; `replies` tells which member's reply entered a round; `erased` who erased
-    an object.
+    `evidence` and `verdicts` by their digests; `replies` tells whose reply entered a round; `erased` who erased an
+    object.
     """
 
     size: int = 0

@@ -20,7 +20,7 @@ from foedus.core.envelope import Envelope, Signature, unb64
 from foedus.core.errors import CallerError, VerifyError
 from foedus.records.acts import Entry
 
-__all__ = ["LIMIT_BYTES", "Leaf", "envelope_part", "leaf_bytes", "parse_leaf"]
+__all__ = ["LIMIT_BYTES", "Leaf", "envelope_part", "leaf_bytes", "parse_leaf", "recorded_part"]
 
 LIMIT_BYTES = 48_000
 """A leaf is shorter than this; what is larger is an object that the entry names by digest."""
@@ -53,6 +53,11 @@ def leaf_bytes(envelope: Envelope, recorded_at: str) -> bytes:
 def envelope_part(data: bytes) -> bytes:
     """The envelope's bytes within a leaf's: equal for the same act, whenever it was recorded."""
     return data[len(_HEAD) : -len(_TAIL)]
+
+
+def recorded_part(data: bytes) -> str:
+    """The instant of recording within a leaf's bytes."""
+    return data[-len(_TAIL) + len(b',"recorded_at":"') : -len(b'"}')].decode("ascii", "replace")
 
 
 def parse_leaf(data: bytes, index: int) -> Leaf:

@@ -31,7 +31,7 @@ from foedus.core.files import fsync_folder, lock, read_bytes, write_atomic
 from foedus.core.keys import PrivateKey
 from foedus.core.messages import say
 from foedus.ledger import merkle
-from foedus.ledger.leaf import LIMIT_BYTES, Leaf, envelope_part, leaf_bytes, parse_leaf
+from foedus.ledger.leaf import LIMIT_BYTES, Leaf, envelope_part, leaf_bytes, parse_leaf, recorded_part
 from foedus.ledger.note import Checkpoint, Line, Note, cosigned_at, require_head, sign, signed_by, witness_name
 from foedus.ledger.receipt import Extension, Receipt
 from foedus.ledger.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile, bundle, content, grow, items, layout, unbundle, walk
@@ -105,11 +105,16 @@ class Ledger:
 
     def leaves(self, start: int = 0) -> Iterator[Leaf]:
         """The entries from `start` on, as far as the head that was known at the call."""
+        for index, data in enumerate(self.data(start), start=start):
+            yield parse_leaf(data, index)
+
+    def data(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes of the leaves from `start` on, unread, as far as the head that was known at the call."""
         size = self.size
         for index in range(start // WIDTH, -(-size // WIDTH)):
             for at, data in enumerate(self._bundle(index), start=index * WIDTH):
                 if start <= at < size:
-                    yield parse_leaf(data, at)
+                    yield data
 
     def proof(self, index: int) -> bytes:
         """The receipt of an entry (`.tlog-proof`); CallerError `ledger.no-such-entry`."""
@@ -266,9 +271,9 @@ class Ledger:
         if self._known is None:
             known: dict[str, int] = {}
             last = ""
-            for leaf in self.leaves():
-                known[sha256(envelope_part(leaf.data))] = leaf.index
-                last = leaf.recorded_at
+            for index, data in enumerate(self.data()):
+                known[sha256(envelope_part(data))] = index
+                last = recorded_part(data)
             self._known = known, last
         return self._known
 

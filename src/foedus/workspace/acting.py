@@ -18,11 +18,12 @@ from foedus.core.files import lock, read_bytes, write_atomic
 from foedus.core.keys import Purpose
 from foedus.core.parcel import Parcel
 from foedus.ledger.fold import Consortium, resolve
-from foedus.ledger.leaf import Leaf, leaf_bytes, parse_leaf
+from foedus.ledger.leaf import leaf_bytes, parse_leaf
 from foedus.ledger.log import Ledger
 from foedus.records.acts import Entry, RotateKey, rotation_message
 from foedus.records.base import Record, open_record
 from foedus.records.membership import LedgerCopy
+from foedus.workspace.folded import fold, folded
 from foedus.workspace.folder import Workspace, adopt_key, keep_page, new_key, private_key
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
 
 def consortium(workspace: Workspace) -> Consortium:
     """What this folder's ledger says, an empty consortium before there is one; VerifyError `fold.…`, `ledger.…`."""
-    return resolve(_leaves(workspace), objects=workspace.find, anchor=workspace.page.anchor)
+    return folded(workspace).state
 
 
 def outbox(workspace: Workspace) -> list[bytes]:
@@ -118,8 +119,8 @@ def collect_acts(
     workspace.require("coordinator")
     with lock(workspace.folder / ".collect.lock", wait=True):
         ledger = Ledger(workspace.ledger)
-        known = {sha256(leaf.envelope.payload): leaf.index for leaf in ledger.leaves()}
-        state = consortium(workspace)
+        before = folded(workspace)
+        state, known = before.state, dict(before.places)
         log_key = private_key(workspace, "log", passphrase=passphrase)
         indices = []
         for parcel in map(Parcel.from_bytes, parcels):
@@ -160,7 +161,7 @@ def export_ledger(workspace: Workspace) -> bytes:
     """The ledger and the accords and proposals that it names, as one parcel for members."""
     ledger = Ledger(workspace.ledger)
     state = consortium(workspace)
-    leaves = tuple(b64(leaf.data) for leaf in ledger.leaves())
+    leaves = tuple(map(b64, ledger.data()))
     copy = LedgerCopy(origin=ledger.origin, size=ledger.size, checkpoint=b64(ledger.checkpoint()), leaves=leaves)
     document = Envelope(LedgerCopy.payload_type(), copy.to_bytes(), ())
     return Parcel.of(
@@ -186,12 +187,11 @@ def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = N
     copy = open_record(LedgerCopy, parcel.documents[0])
     page = workspace.page
     raw = [unb64(leaf) for leaf in copy.leaves]
-    leaves = [parse_leaf(one, index) for index, one in enumerate(raw)]
 
     def find(digest: str) -> bytes | None:
         return parcel.objects.get(digest) or workspace.find(digest)
 
-    state = resolve(leaves, objects=find, anchor=page.anchor)
+    state = fold(workspace, raw, find=find).state
     first = state.accords.get(state.anchor or "")
     if first is None or (first.coordinator.name, first.coordinator.keys) != (page.coordinator, page.coordinator_keys):
         raise IdentityError("workspace.other-coordinator", expected=page.coordinator)
@@ -216,10 +216,6 @@ def pin_anchor(workspace: Workspace, anchor: str) -> Workspace:
     if page.anchor is not None:
         raise CallerError("workspace.other-anchor", expected=page.anchor, got=anchor)
     return keep_page(workspace, page.model_copy(update={"anchor": anchor}))
-
-
-def _leaves(workspace: Workspace) -> Iterable[Leaf]:
-    return Ledger(workspace.ledger).leaves() if (workspace.ledger / "checkpoint").exists() else ()
 
 
 def _outbox_paths(workspace: Workspace) -> list[Path]:
