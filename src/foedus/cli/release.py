@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -71,7 +72,11 @@ def _publish(workspace: Workspace, name: str) -> None:
     here.say("release.cli.published", name=folder.name, folder=folder)
     anchor = consortium(workspace).anchor
     here.result("release.publish", {"folder": str(folder), "proposal": proposal.digest, "anchor": anchor})
-    here.next(f"foedus verify {folder} --anchor {anchor}", f"foedus release show {folder}")
+    here.next(
+        f"foedus verify {folder} --anchor {anchor}",
+        f"foedus release show {folder}",
+        f"foedus run export-replies {proposal.run} {proposal.run}-replies{here.at()}",
+    )
 
 
 @app.command("list")
@@ -159,9 +164,17 @@ def predict(
         answers = load_predictor(folder / "model", accord).predict(list(text))
     for one, answer in zip(text, answers, strict=True):
         here.line(one)
-        for key, value in answer.items():
-            here.line(f"  {key}: {value}")
+        for line in _told(answer):
+            here.line(f"  {line}")
     here.result("release.predict", {"answers": answers})
+
+
+def _told(answer: Mapping[str, Any]) -> list[str]:
+    """An answer in lines: the three most probable labels, or the entities as they come."""
+    if "probabilities" in answer:
+        ranked = sorted(answer["probabilities"].items(), key=lambda one: -one[1])
+        return [f"{value:.3f}  {label}" for label, value in ranked[:3]]
+    return [f"{key}: {value}" for key, value in answer.items()]
 
 
 def _require_sound(path: Path) -> None:
