@@ -1,0 +1,156 @@
+"""The lines of a verification so far, and what they come to in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from foedus.core.checks import Check, ok
+from foedus.core.errors import FoedusError, VerifyError
+from foedus.core.messages import error_text, say
+from foedus.ledger import Leaf
+from foedus.ledger.consortium import Consortium
+from foedus.records.accord import Accord
+from foedus.records.release import Proposal
+from foedus.release.known import Known
+
+__all__ = ["Asked", "Outcome", "Report", "Seen", "Stop", "Verification", "headline_of", "require_same", "verdict"]
+
+Outcome = Literal["verified", "refused", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Every check, and what they come to. `code` is stable: `verified`, `unanchored`, `stale`, or that of the first
+    failure.
+    """
+
+    what: Literal["release", "draft", "ledger", "accord", "journal"]
+    checks: tuple[Check, ...]
+    outcome: Outcome
+    code: str
+    headline: str
+    practice: bool = False
+    proposal: Proposal | None = None
+    consortium: Consortium | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when verified; 6 when refused or not decided."""
+        return 0 if self.outcome == "verified" else 6
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that did not hold."""
+        return tuple(check for check in self.checks if check.outcome == "fail")
+
+
+class Stop(Exception):  # noqa: N818 - ends the steps; never leaves this module
+    """Nothing further can be checked."""
+
+
+@dataclass(slots=True)
+class Report:
+    """The checks so far."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    def add(self, *checks: Check) -> None:
+        """Add lines."""
+        self.checks += checks
+
+    @contextmanager
+    def step(self, name: str, *, needed: bool = False) -> Iterator[None]:
+        """What fails inside becomes the failed check `name`; without a failure and without a line of its own, it held.
+
+        `needed`: nothing after it can be checked without it.
+        """
+        before = len(self.checks)
+        try:
+            yield
+        except FoedusError as error:
+            self.add(Check(name, "fail", dict(error.fields), error))
+            if needed:
+                raise Stop from error
+        else:
+            if len(self.checks) == before:
+                self.add(ok(name))
+
+    @property
+    def failed(self) -> Check | None:
+        """The first line that failed."""
+        return next((check for check in self.checks if check.outcome == "fail"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the reader brings."""
+
+    anchor: str | None
+    since: bytes | None
+    at: datetime
+    allow_stale: bool
+    known: Known
+    ledger: Path | None = None
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the steps found out, for the ones after them."""
+
+    accord: Accord | None = None
+    consortium: Consortium | None = None
+    proposal: Proposal | None = None
+    leaves: list[Leaf] = field(default_factory=list)
+    size: int = 0
+    recorded_at: str = ""
+    practice: bool = False
+    stale: bool = False
+
+
+def require_same(code: str, expected: object, got: object) -> None:
+    """VerifyError `code` with both when they differ."""
+    if expected != got:
+        raise VerifyError(code, expected=expected, got=got)
+
+
+def verdict(
+    what: Literal["release", "draft", "ledger", "accord"], asked: Asked, report: Report, seen: Seen
+) -> Verification:
+    """The answer that these lines come to."""
+    failed = report.failed
+    outcome: Outcome = "verified"
+    code = "verified"
+    if failed:
+        outcome, code = "refused", failed.error.code if failed.error else failed.name
+    elif asked.anchor is None:
+        outcome, code = "undecided", "unanchored"
+    elif seen.stale and not asked.allow_stale:
+        outcome, code = "undecided", "stale"
+    headline = headline_of(what, code, failed, seen)
+    return Verification(
+        what, tuple(report.checks), outcome, code, headline, seen.practice, seen.proposal, seen.consortium
+    )
+
+
+def headline_of(what: str, code: str, failed: Check | None, seen: Seen) -> str:
+    """The first sentence, for a reader who is no engineer."""
+    if failed and failed.error:
+        return say(f"verify.headline.{what}.refused", got=error_text(failed.error).got, code=code)
+    if failed:
+        return say(f"verify.headline.{what}.refused", got=failed.text, code=code)
+    if code in ("unanchored", "stale"):
+        return say(f"verify.headline.{what}.{code}", size=seen.size, day=seen.recorded_at[:10])
+    accord, proposal = seen.accord, seen.proposal
+    return say(
+        f"verify.headline.{what}.verified",
+        name=f"{proposal.name} {proposal.version}" if proposal else "",
+        consortium=accord.name if accord else "",
+        members=len(accord.members) if accord else 0,
+        size=seen.size,
+        day=seen.recorded_at[:10],
+    )
