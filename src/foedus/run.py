@@ -23,7 +23,7 @@ from datetime import timedelta
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from foedus.accord import compile_plan, in_force_on
 from foedus.core.clock import Clock, parse, spell
@@ -62,7 +62,7 @@ class Event:
     """Something that happened in a run, for those who watch: `kind` and plain fields."""
 
     kind: str
-    fields: Mapping[str, object]
+    fields: Mapping[str, Any]
 
 
 Report = Callable[[Event], None]

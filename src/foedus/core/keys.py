@@ -1,8 +1,8 @@
 """Keys: Ed25519 for acts, witnesses and logs; P-256 for release signatures. One key, one purpose.
 
 A public key is written `ed25519:<64 hex>` (the raw key) or `p256:<130 hex>` (the uncompressed point): lower-case
-hexadecimal has one spelling, so a key cannot change unseen. Private keys are PKCS#8 PEM files, mode 0600, with or without a
-passphrase. P-256 because OpenSSF model signing knows no Ed25519 (OMS v1.0, algorithm registry).
+hexadecimal has one spelling, so a key cannot change unseen. Private keys are PKCS#8 PEM files, mode 0600, with or
+without a passphrase. P-256 because OpenSSF model signing knows no Ed25519 (OMS v1.0, algorithm registry).
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def _wrap(key: object) -> PrivateKey:
         raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         return PrivateKey(key, "ed25519:" + raw.hex())
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
-        point = key.public_key().public_bytes(
-            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-        )
+        point = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
         return PrivateKey(key, "p256:" + point.hex())
     raise IdentityError("keys.unsupported", got=type(key).__name__)
 
@@ -127,17 +125,13 @@ def public_key(text: str) -> Ed25519PublicKey | ec.EllipticCurvePublicKey:
 
 def public_pem(text: str) -> bytes:
     """The public key as SPKI PEM, as other tools read it."""
-    return public_key(text).public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return public_key(text).public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 @lru_cache(maxsize=4096)
 def key_id(text: str) -> str:
     """The name of a public key in an envelope: hexadecimal SHA-256 of its DER SPKI."""
-    der = public_key(text).public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    der = public_key(text).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return sha256(der).hexdigest()
 
 

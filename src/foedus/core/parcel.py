@@ -1,9 +1,10 @@
 """A parcel: documents and objects that travel together as one byte string or one file.
 
-    "foedus parcel v1\n" · canonical JSON {"documents": [base64…], "objects": [{"digest", "size"}…]} "\n" · objects' bytes
+    the line "foedus parcel v1" · one line of canonical JSON {"documents": […], "objects": [{"digest", "size"}…]} · the
+    objects' bytes
 
-An ask to a member, its reply, an invitation and a vote are all parcels. Objects are named by digest and checked on reading;
-the order is sorted, so equal contents give equal bytes.
+An ask to a member, its reply, an invitation and a vote are all parcels. Objects are named by digest and checked on
+reading; the order is sorted, so equal contents give equal bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """YAML read as what its author sees: mappings, lists and text, each with the line where it stands.
 
-Only the part of YAML 1.2 that means one thing is read. A scalar is its text (`no` is "no", `017` is "017"); whoever knows
-the schema types it. Anchors, aliases, tags, merge keys, duplicate keys, empty values and several documents are refused,
-with the line.
+Only the part of YAML 1.2 that means one thing is read. A scalar is its text (`no` is "no", `017` is "017"); whoever
+knows the schema types it. Anchors, aliases, tags, merge keys, duplicate keys, empty values and several documents are
+refused, with the line.
 """
 
 from __future__ import annotations

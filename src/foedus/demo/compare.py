@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from foedus.accord import compile_plan
+from foedus.core.errors import RunError
+from foedus.core.rng import PublicRng
 from foedus.federate.answer import counts_of, put_back, trained_names
 from foedus.practice import Practice, parts_of
 from foedus.records.accord import Accord
@@ -25,39 +27,51 @@ from foedus.train.learn import Span, learn
 from foedus.train.lower import prepare
 from foedus.train.model import Model, fresh_adapter, load
 
-__all__ = ["Pooled", "alone_on", "start_pooled"]
+__all__ = ["Apart", "alone_answers", "alone_on", "apart", "pooled_on"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Pooled:
-    """Training on all members' data, going on in a process of its own."""
+class Apart(Generic[T]):
+    """Work that goes on in a process of its own."""
 
     pipe: Connection
     process: multiprocessing.process.BaseProcess
 
-    def result(self) -> tuple[float, int]:
-        """The metric on the auditor's test part, and how many examples were seen in training; waits for them."""
-        value: tuple[float, int] = self.pipe.recv()
+    def result(self) -> T:
+        """What the work gave; waits for it. RunError `demo.part-failed` when its process ended without."""
+        try:
+            value: T = self.pipe.recv()
+        except EOFError as error:
+            raise RunError("demo.part-failed") from error
         self.process.join()
         return value
 
 
-def start_pooled(practice: Practice, auditor: str, metric: str) -> Pooled:
-    """Begin to train one model on all members' data, with as many examples seen as in the federation."""
+def apart(work: Callable[[], T]) -> Apart[T]:
+    """Begin work in a forked process, single-threaded as the workers of a run are."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_pooled, args=(theirs, practice, auditor, metric), daemon=True)
+    process = context.Process(target=_send, args=(theirs, work), daemon=True)
     process.start()
     theirs.close()
-    return Pooled(ours, process)
+    return Apart(ours, process)
 
 
-def _pooled(pipe: Connection, practice: Practice, auditor: str, metric: str) -> None:
+def _send(pipe: Connection, work: Callable[[], Any]) -> None:
     import torch
 
-    from foedus.core.rng import PublicRng
-
     torch.set_num_threads(1)
+    pipe.send(work())
+    pipe.close()
+
+
+def pooled_on(practice: Practice, auditor: str, metric: str) -> tuple[float, int]:
+    """One model trained on all members' data with as many examples seen as in the federation: its metric on the
+    auditor's test part, and how many examples it saw.
+    """
     accord = practice.accord
     plan, model, start = _ready(accord)
     texts = [e for m in plan.members for e in parts_of(practice.members[m], accord).train]
@@ -68,8 +82,7 @@ def _pooled(pipe: Connection, practice: Practice, auditor: str, metric: str) -> 
     span = Span(1, plan.rounds, plan.rounds)
     steps = learn(model, data, trained_names(model, "all"), craft=plan.craft, span=span, seed=(plan.seed, "pooled"))
     seen = min(steps * plan.craft.batch_size * plan.craft.accumulation, len(data) * plan.craft.epochs * plan.rounds)
-    pipe.send((_measure(practice, accord, model, auditor)[metric], seen))
-    pipe.close()
+    return _measure(practice, accord, model, auditor)[metric], seen
 
 
 def alone_on(practice: Practice, auditor: str, metric: str, *, run: str) -> dict[str, float]:

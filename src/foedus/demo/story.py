@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
-from foedus import __version__
 from foedus.accord.explain import explain
 from foedus.core.clock import Clock, now
 from foedus.core.digest import short
@@ -22,7 +22,7 @@ from foedus.core.files import write_atomic
 from foedus.core.messages import say
 from foedus.core.parcel import Parcel
 from foedus.data.key import KEY_FILE
-from foedus.demo.compare import alone_answers, alone_on, start_pooled
+from foedus.demo.compare import alone_answers, alone_on, apart, pooled_on
 from foedus.demo.scenarios import Row, Scenario, write_member
 from foedus.practice import Practice, draft_from_run, open_practice, register, run_here
 from foedus.records.accord import Accord
@@ -83,13 +83,13 @@ def tell(told: Scenario, folder: Path, *, line: Say, workers: int | None = None,
     if folder.exists() and any(folder.iterdir()):
         raise CallerError("demo.folder-exists", path=str(folder))
     rows = told.rows()
-    line(say("demo.title", version=__version__, name=say(f"demo.name.{told.name}"), folder=folder))
+    line(say("demo.title", version=version("foedus"), name=say(f"demo.name.{told.name}"), folder=folder))
     line(say("demo.custody"))
 
     practice, accord = _agree(told, folder, rows, line, clock)
     _cards(practice, accord, rows, line, clock)
     metric = next(gate.metric for gate in accord.gates if gate.name == "utility")
-    pooled = start_pooled(practice, AUDITOR, metric)
+    pooled = apart(lambda: pooled_on(practice, AUDITOR, metric))
     _step(
         line,
         3,
@@ -97,11 +97,12 @@ def tell(told: Scenario, folder: Path, *, line: Say, workers: int | None = None,
         say("demo.training", rounds=accord.training.rounds, method=say(f"demo.method.{accord.training.method.name}")),
     )
     outcome = run_here(practice, name="run-1", workers=workers, report=lambda event: _event(line, event), clock=clock)
+    own = apart(lambda: alone_on(practice, AUDITOR, metric, run=outcome.run))
     _credit(line, outcome.credit)
     bundle, anchor = _release(practice, line, clock)
 
     federated = _figure(outcome, AUDITOR, metric)
-    alone = alone_on(practice, AUDITOR, metric, run=outcome.run)
+    alone = own.result()
     pooled_value, seen = pooled.result()
     answers = _answers(practice, bundle, rows, alone, outcome.run)
     ending = Ending(
@@ -164,8 +165,8 @@ def _cards(practice: Practice, accord: Accord, rows: list[Row], line: Say, clock
 
 def _event(line: Say, event: Event) -> None:
     if event.kind == "round":
-        members = "  ".join(f"{member} ✓" for member in event.fields["used"])  # type: ignore[attr-defined]  # a list of names
-        left = "  ".join(f"{m} ✗ {code}" for m, code in event.fields["left_out"].items())  # type: ignore[attr-defined]  # by name
+        members = "  ".join(f"{member} ✓" for member in event.fields["used"])
+        left = "  ".join(f"{m} ✗ {code}" for m, code in event.fields["left_out"].items())
         loss = decimal_text(str(event.fields["loss"]), 3)
         line(
             "      " + say("demo.round", number=event.fields["round"], loss=loss, members=f"{members}  {left}".strip())
@@ -193,10 +194,9 @@ def _release(practice: Practice, line: Say, clock: Clock) -> tuple[Path, str]:
     passed = sum(outcome == "pass" for _, outcome in outcomes)
     _step(line, 5, "gates", say("demo.gates", passed=passed, of=len(outcomes), gates=gates))
     anchor = practice.state().anchor or ""
-    ballots = [
-        desk.approve_draft(practice.members[name], bundle, at=clock(), clock=clock)[0]
-        for name in sorted(practice.members)
-    ]
+    voters = sorted(practice.members)
+    voting = [apart(lambda name=name: _vote(practice, name, bundle, clock)) for name in voters]  # type: ignore[misc]  # mypy reads no default of a lambda
+    ballots = [one.result() for one in voting]
     desk.collect_ballots(practice.hub, bundle, ballots, clock=clock)
     desk.publish_release(practice.hub, bundle, clock=clock)
     tally = practice.state().tally(made.proposal.digest, matter="release")
@@ -210,6 +210,11 @@ def _release(practice: Practice, line: Say, clock: Clock) -> tuple[Path, str]:
     _step(line, 7, "release", say("demo.release", name=bundle.name, model=short(made.proposal.model), checks=checks))
     line("      " + say("demo.practice"))
     return bundle, anchor
+
+
+def _vote(practice: Practice, name: str, bundle: Path, clock: Clock) -> bytes:
+    """A member verifies the draft with its own copy of the ledger, and signs its vote."""
+    return desk.approve_draft(practice.members[name], bundle, at=clock(), clock=clock)[0]
 
 
 def _figure(outcome: Outcome, member: str, metric: str) -> Figure:

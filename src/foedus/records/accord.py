@@ -1,8 +1,8 @@
 """The accord: the signed agreement of a consortium and the only configuration of a run.
 
-Every clause here is enforced somewhere; the docstring of each says where. A clause that Foedus cannot enforce has no field, so
-that naming it is an error. The signed form is canonical JSON with every default written out; its digest is the accord's id,
-and the digest of the first accord is the consortium's anchor.
+Every clause here is enforced somewhere; the docstring of each says where. A clause that Foedus cannot enforce has no
+field, so that naming it is an error. The signed form is canonical JSON with every default written out; its digest is
+the accord's id, and the digest of the first accord is the consortium's anchor.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def needed(quorum: str, voters: int) -> int:
 
 
 class Purpose(Record):
-    """What the model is for. Enforced: each member's grant must cover `uses` (plan, node); `release predict` refuses others."""
+    """What the model is for. Enforced: each member's grant must cover `uses` (plan, node); `release predict` refuses
+    others.
+    """
 
     summary: Text
     uses: SetOf[Name] = Field(min_length=1)
@@ -84,7 +86,9 @@ class Coordinator(Record):
 
 
 class MemberKeys(Record):
-    """A member's keys, one a purpose: `act` signs acts and replies, `witness` cosigns checkpoints, `release` signs models."""
+    """A member's keys, one a purpose: `act` signs acts and replies, `witness` cosigns checkpoints, `release` signs
+    models.
+    """
 
     act: PublicKey
     witness: PublicKey
@@ -114,7 +118,8 @@ class Validity(Record):
 
 
 class Base(Record):
-    """The base model: where to load it, and `pin`, the digest that what is loaded must have. Enforced by coordinator and node.
+    """The base model: where to load it, and `pin`, the digest that what is loaded must have. Enforced by coordinator
+    and node.
 
     `source`: `package:NAME`, `folder:PATH` or `hub:OWNER/NAME@REVISION`.
     """
@@ -156,7 +161,9 @@ class Training(Record):
 
 
 class Aggregation(Record):
-    """How updates become one state. `keep_replies_days`: how long members and coordinator keep replies for `--replay`."""
+    """How updates become one state. `keep_replies_days`: how long members and coordinator keep replies for
+    `--replay`.
+    """
 
     combine: terms.Combine = Field(default_factory=terms.Mean)
     outer: terms.Outer

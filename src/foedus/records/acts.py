@@ -1,8 +1,8 @@
 """Entries of the ledger: who did what under which accord.
 
-An `Entry` is signed by its author, who numbers its own entries from 1 and names its previous one, so that nobody can drop or
-reorder what a party said. The sequencer only orders: a leaf of the log is the signed envelope and the time it was recorded.
-`BODIES` lists every type of act with its body and who may do it.
+An `Entry` is signed by its author, who numbers its own entries from 1 and names its previous one, so that nobody can
+drop or reorder what a party said. The sequencer only orders: a leaf of the log is the signed envelope and the time it
+was recorded. `BODIES` lists every type of act with its body and who may do it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = [
     "EnterVerdicts",
     "Entry",
     "Erase",
-    "LeftOut",
     "Leave",
+    "LeftOut",
     "OpenRun",
     "Propose",
     "ProposeAccord",
@@ -66,7 +66,9 @@ class Leave(Record):
 
 
 class RotateKey(Record):
-    """`key.rotate`, by a party: a new key for a purpose; `proof` is the new key's base64 signature over `rotation_message`."""
+    """`key.rotate`, by a party: a new key for a purpose; `proof` is the new key's base64 signature over
+    `rotation_message`.
+    """
 
     kind: ClassVar[str] = "key.rotate"
     purpose: Literal["act", "witness", "release", "log"]
@@ -143,7 +145,9 @@ class CloseRound(Record):
 
 
 class CloseRun(Record):
-    """`run.close`, by the coordinator. `released_round` is the round whose state goes on to be examined; 0 is the start."""
+    """`run.close`, by the coordinator. `released_round` is the round whose state goes on to be examined; 0 is the
+    start.
+    """
 
     kind: ClassVar[str] = "run.close"
     run: Name
@@ -154,7 +158,9 @@ class CloseRun(Record):
 
 
 class EnterEvidence(Record):
-    """`evidence.enter`, by the coordinator: digests of the examination and of the credit report, and the replies beneath."""
+    """`evidence.enter`, by the coordinator: digests of the examination and of the credit report, and the replies
+    beneath.
+    """
 
     kind: ClassVar[str] = "evidence.enter"
     run: Name
@@ -232,7 +238,9 @@ BODIES: dict[str, type[Record]] = {
 
 
 class Entry(Record):
-    """One signed act. `accord` is the accord that the author acts under; `number` and `prev` chain the author's entries."""
+    """One signed act. `accord` is the accord that the author acts under; `number` and `prev` chain the author's
+    entries.
+    """
 
     kind: ClassVar[str] = "entry"
     v: Literal[1] = 1

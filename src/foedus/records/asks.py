@@ -1,8 +1,8 @@
 """Asks and replies: what the coordinator sends to a member and what comes back.
 
-An ask is signed by the coordinator; its digest is its identity, and a node answers one digest once. A reply names the ask's
-digest and is signed by the member. Big things (states, updates, replicates) are objects named by digest in the same parcel.
-Each kind of ask is one record; the union is closed.
+An ask is signed by the coordinator; its digest is its identity, and a node answers one digest once. A reply names the
+ask's digest and is signed by the member. Big things (states, updates, replicates) are objects named by digest in the
+same parcel. Each kind of ask is one record; the union is closed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Train(Record):
 
 
 class Validate(Record):
-    """The loss of `state` on the validation part. Reply body: `n` and `loss` (mean, a decimal). Clause: early stopping, credit."""
+    """The loss of `state` on the validation part. Reply body: `n` and `loss` (mean, a decimal). Clause: early
+    stopping, credit.
+    """
 
     kind: ClassVar[str] = "validate"
     ask: Literal["validate"] = "validate"
@@ -36,7 +38,8 @@ class Validate(Record):
 class Gradient(Record):
     """The gradient of the mean validation loss, averaged over the path from `start` to `end` (object `gradient`).
 
-    Gauss–Legendre with `points` points, over the names that the round moved. Clause: credit. Refused below the smallest cell.
+    Gauss–Legendre with `points` points, over the names that the round moved. Clause: credit. Refused below the
+    smallest cell.
     """
 
     kind: ClassVar[str] = "gradient"
@@ -47,7 +50,9 @@ class Gradient(Record):
 
 
 class Alone(Record):
-    """Train alone, from `start`, as many steps as the federation's rounds took; the model stays private. Clause: evaluation."""
+    """Train alone, from `start`, as many steps as the federation's rounds took; the model stays private. Clause:
+    evaluation.
+    """
 
     kind: ClassVar[str] = "alone"
     ask: Literal["alone"] = "alone"
@@ -56,9 +61,10 @@ class Alone(Record):
 
 
 class Evaluate(Record):
-    """Sufficient counts on the test part for the base, federated and alone models (body), and the same counts for each
+    """Sufficient counts on the test part under the federated model and the member's own (body).
 
-    replicate of the paired bootstrap (object `replicates`). Clause: evaluation. Refused below the smallest cell.
+    The same counts for each replicate of the paired bootstrap are the object `replicates`. Clause: evaluation. Refused
+    below the smallest cell.
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -105,5 +111,3 @@ class Reply(Record):
     fields: dict[str, Text] = Field(default_factory=dict)
     body: dict[str, Any] = Field(default_factory=dict)
     objects: dict[Name, Digest] = Field(default_factory=dict)
-
-

@@ -1,7 +1,7 @@
 """What all records share: strict fields, one byte form, a digest; and the field types.
 
-Records are read from two places. Canonical JSON is read strictly: an integer is an integer. The accord's YAML is read as
-strings and typed here (`context={"yaml": True}`), so `no` never turns into false nor `017` into 15.
+Records are read from two places. Canonical JSON is read strictly: an integer is an integer. The accord's YAML is read
+as strings and typed here (`context={"yaml": True}`), so `no` never turns into false nor `017` into 15.
 
 No record holds a float. Fractions are `Decimal` strings with one spelling, ratios are `"2/3"`, shares are basis points.
 """
@@ -203,7 +203,8 @@ class Record(BaseModel):
                 "records.malformed", kind=cls.kind or cls.__name__, where=where, got=first["msg"][:300]
             ) from error
         if record.to_bytes() != (data if data is not None else canonical.encode(value)):
-            raise CallerError("records.malformed", kind=cls.kind or cls.__name__, where="(whole)", got="another spelling")
+            name = cls.kind or cls.__name__
+            raise CallerError("records.malformed", kind=name, where="(whole)", got="another spelling")
         return record
 
 

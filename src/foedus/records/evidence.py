@@ -1,6 +1,7 @@
 """Cards, figures, credit and verdicts: what was measured, by whom, and what the gates say of it.
 
-A figure is never a bare number: arm, member, metric, count and interval go together. What may not be shown is null (withheld).
+A figure is never a bare number: arm, member, metric, count and interval go together. What may not be shown is null
+(withheld).
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ PartName = Literal["train", "validation", "test"]
 
 
 class PartSummary(Record):
-    """Counts of one part, rounded to five. `labels`: rounded counts; null where below the smallest cell (and complements)."""
+    """Counts of one part, rounded to five. `labels`: rounded counts; null where below the smallest cell (and
+    complements).
+    """
 
     examples: Int
     labels: dict[Text, Int | None]
@@ -57,7 +60,9 @@ class DataCard(Record):
 
 
 class Salted(Record):
-    """A document with a salt: its digest commits to it and tells nothing of it; without the object nobody can test a guess."""
+    """A document with a salt: its digest commits to it and tells nothing of it; without the object nobody can test a
+    guess.
+    """
 
     kind: ClassVar[str] = "salted"
     salt: str = Field(pattern="^[0-9a-f]{32}$")
@@ -77,7 +82,9 @@ class Figure(Record):
 
 
 class Examination(Record):
-    """What was measured of one state after a run, from the members' signed counts. `difference` is federated minus alone."""
+    """What was measured of one state after a run, from the members' signed counts. `difference` is federated minus
+    alone.
+    """
 
     kind: ClassVar[str] = "examination"
     v: Literal[1] = 1

@@ -1,4 +1,6 @@
-"""The plan: what a run does, compiled from an accord before anyone signs. Rooms of the learning wing read this, not the accord."""
+"""The plan: what a run does, compiled from an accord before anyone signs. Rooms of the learning wing read this, not
+the accord.
+"""
 
 from __future__ import annotations
 

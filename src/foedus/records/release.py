@@ -12,9 +12,10 @@ __all__ = ["LateReply", "Proposal", "Snapshot"]
 
 
 class Proposal(Record):
-    """All that a release consists of, by digest. `model` is the OMS root of `model/`; `files` lists every other file of the
+    """All that a release consists of, by digest. Votes name the digest of this record.
 
-    bundle that exists before the vote (path → digest). Votes name the digest of this record.
+    `model` is the OMS root of `model/`; `files` lists every other file of the bundle that exists before the vote (path →
+    digest).
     """
 
     kind: ClassVar[str] = "proposal"
@@ -45,7 +46,9 @@ class LateReply(Record):
 
 
 class Snapshot(Record):
-    """What a run resumes from: the state after `round`, the outer step's memory and the early-stopping record, by digest."""
+    """What a run resumes from: the state after `round`, the outer step's memory and the early-stopping record, by
+    digest.
+    """
 
     kind: ClassVar[str] = "snapshot"
     v: Literal[1] = 1

@@ -1,7 +1,7 @@
 """What the accord can name: one frozen record a task, method, combine rule, outer step, value and gate.
 
-A declaration holds its settings with their defaults, and facts that a plan is checked against before anyone signs. It holds
-no machinery: the learning wing implements it, so `accord check` works where no torch is installed.
+A declaration holds its settings with their defaults, and facts that a plan is checked against before anyone signs. It
+holds no machinery: the learning wing implements it, so `accord check` works where no torch is installed.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ Method = Annotated[Full | Head | Lora, Field(discriminator="name")]
 class Mean(Record):
     """The weighted mean of the updates.
 
-    `examples`: weights are the registered counts of training examples, none above `cap` of the whole. `equal`: all alike.
+    `examples`: weights are the registered counts of training examples, none above `cap` of the whole. `equal`: all
+    alike.
     """
 
     linear: ClassVar[bool] = True
@@ -178,7 +179,9 @@ Outer = Annotated[Plain | Nesterov | Adam | Yogi, Field(discriminator="name")]
 
 
 class AumannShapley(Record):
-    """Each member's share of the fall in validation loss along each round's path, by Gauss–Legendre at `points` points."""
+    """Each member's share of the fall in validation loss along each round's path, by Gauss–Legendre at `points`
+    points.
+    """
 
     name: Literal["aumann-shapley"] = "aumann-shapley"
     points: Positive = 3
@@ -233,7 +236,8 @@ Gate = Annotated[Utility | NoHarm | Artefact, Field(discriminator="name")]
 
 
 class EarlyStopping(Record):
-    """Stop when the validation loss has not fallen by `min_delta` for `patience` comparisons; the best round is released.
+    """Stop when the validation loss has not fallen by `min_delta` for `patience` comparisons; the best round is
+    released.
 
     With alternating LoRA a comparison is made after each pair of rounds.
     """

@@ -1,8 +1,8 @@
 """One catalogue of messages for command line, errors and documents, in English and Chinese.
 
 A file a room and language: `messages/en/accord.toml`, `messages/zh/accord.toml`. The key `accord.explain.rounds` is the
-entry `explain.rounds` of the room `accord`; the error `accord.unknown-key` is the table `error.unknown-key` of that room, with
-`expected`, `got` and `do`. Entries are `str.format` templates.
+entry `explain.rounds` of the room `accord`; the error `accord.unknown-key` is the table `error.unknown-key` of that
+room, with `expected`, `got` and `do`. Entries are `str.format` templates.
 """
 
 from __future__ import annotations
