@@ -33,9 +33,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'foedus' has no attribute {name!r}")
-    from foedus.api.extra import needs_training
-
-    with needs_training(f"foedus.{name}"):
+    with import_module("foedus.api.extra").needs_training(f"foedus.{name}"):
         value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
