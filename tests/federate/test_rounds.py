@@ -1,6 +1,5 @@
 """The conversation alone: fake answers, no engine, no keys, no model."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -77,19 +76,14 @@ class World:
         out = {}
         for member in order(send.asks):
             code = self.left(member, send)
-            wrap = (
-                (lambda body, m=member, c=code: c if isinstance(c, Answer) else LeftOut(member=m, code=c))
-                if code
-                else None
-            )
-            out[member] = tuple(wrap(body) if wrap else self.reply(member, body) for body in send.asks[member])
+            instead = LeftOut(member=member, code=code) if isinstance(code, str) else code
+            out[member] = tuple(instead or self.reply(member, body) for body in send.asks[member])
         return out
 
     def carry(self, snapshot=None, order=sorted):
         """Every `Closed`, to the end."""
-        talk = rounds(
-            self.plan, snapshot or self.start, store=self.store, shares=shares_among(COUNTS, self.plan.combine)
-        )
+        shares = shares_among(COUNTS, self.plan.combine)
+        talk = rounds(self.plan, snapshot or self.start, store=self.store, shares=shares)
         closed, step = [], next(talk, None)
         while step is not None:
             if isinstance(step, Closed):
@@ -284,7 +278,7 @@ def test_a_run_that_stopped_early_does_not_go_on(tmp_path):
     assert world.carry(closed[-1].snapshot) == []
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(order=st.permutations(MEMBERS))
 def test_the_order_in_which_answers_arrive_does_not_matter(tmp_path_factory, order):
     ends = []
@@ -375,4 +369,3 @@ def test_a_snapshot_whose_state_is_gone_or_changed_is_a_named_error(tmp_path):
 def test_the_weights_follow_the_cards_of_those_who_answered():
     shares = shares_among({"a": 10, "b": 30, "c": 60}, terms.Mean(cap_bp=10_000))
     assert shares(("a", "b")) == {"a": Fraction(1, 4), "b": Fraction(3, 4)}
-    assert replace(plan(), members=("a",)).members == ("a",)
