@@ -10,7 +10,7 @@ import typer
 from foedus.cli.passphrase import PassphraseFile, known
 from foedus.cli.shell import shell
 
-app = typer.Typer(no_args_is_help=True, help="Show the ledger, prove an entry, pass copies on.")
+app = typer.Typer(no_args_is_help=True, help="Show the ledger, prove an entry, pass copies on, cosign the head.")
 
 
 @app.command()
@@ -82,3 +82,38 @@ def take(
     state = ws.take_ledger(here, read_bytes(file), passphrase=known(passphrase_file))
     shell().say("workspace.ledger.taken", size=state.size)
     shell().result("take", {"size": state.size, "anchor": state.anchor, "in_force": state.accord_digest})
+
+
+@app.command()
+def cosign(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """As a member and witness, sign the head of this copy of the ledger."""
+    from foedus import workspace as ws
+    from foedus.core.files import write_atomic
+
+    here = ws.open_workspace(shell().workspace)
+    note = ws.cosign_head(here, passphrase=known(passphrase_file))
+    size = ws.consortium(here).size
+    file = output or Path(f"{here.party}-{size}.cosignature")
+    write_atomic(file, note)
+    shell().say("workspace.ledger.cosigned", member=here.party, size=size, file=file)
+    shell().result("cosign", {"member": here.party, "size": size, "file": str(file)})
+    shell().next(f"foedus ledger collect {file.name}")
+
+
+@app.command()
+def collect(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Members' cosignatures of the present head.")],
+) -> None:
+    """As coordinator, put members' cosignatures under the ledger's head."""
+    from foedus import workspace as ws
+    from foedus.core.files import read_bytes
+
+    here = ws.open_workspace(shell().workspace)
+    count, needed = ws.collect_cosignatures(here, [read_bytes(file, limit_bytes=1 << 16) for file in files])
+    size = ws.consortium(here).size
+    shell().say("workspace.ledger.collected", count=count, needed=needed, size=size)
+    shell().result("cosignatures", {"count": count, "needed": needed, "size": size})
+    shell().next("foedus release build NAME", "foedus ledger export FILE")

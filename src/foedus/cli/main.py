@@ -30,6 +30,7 @@ from foedus.cli import (
     member,
     new,
     release,
+    revoke,
     sign,
     verify,
 )
@@ -44,6 +45,7 @@ from foedus.core.messages import LANGUAGES, ErrorText, error_text, set_language
 __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
 accord.app.command("sign")(sign.sign)
+release.app.command("revoke")(revoke.revoke)
 GROUPS = {
     "accord": accord.app,
     "credit": credit.app,

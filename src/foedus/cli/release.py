@@ -181,13 +181,17 @@ def _require_sound(path: Path) -> None:
     """Say how the release verifies; end here when it is refused, revoked or stale."""
     from foedus.cli.verify import known_file
     from foedus.core.clock import now
+    from foedus.release.revoke import newer_ledger
     from foedus.release.verify import remembered_anchor, verify_bundle
     from foedus.workspace import open_workspace
 
     here, known = shell(), known_file()
     at_desk = (here.workspace / "workspace.json").is_file()
-    anchor = open_workspace(here.workspace).page.anchor if at_desk else None
-    seen = verify_bundle(path, anchor=anchor or remembered_anchor(path, known), at=now(), known_heads=known.path)
+    workspace = open_workspace(here.workspace) if at_desk else None
+    anchor = workspace.page.anchor if workspace else None
+    ledger = newer_ledger(workspace, path) if workspace else None
+    anchor = anchor or remembered_anchor(path, known)
+    seen = verify_bundle(path, anchor=anchor, at=now(), ledger=ledger, known_heads=known.path)
     if seen.practice:
         here.note(_practice())
     here.note(seen.headline)

@@ -27,7 +27,7 @@ from foedus.records.release import Proposal
 from foedus.release import seal
 from foedus.release.propose import Draft
 from foedus.release.verify import Verification
-from foedus.workspace import Workspace, collect_acts, consortium, make_act, private_key
+from foedus.workspace import Workspace, collect_acts, consortium, make_act, pending, private_key
 
 __all__ = [
     "Shelf",
@@ -61,6 +61,7 @@ def draft_release(
     `name` is the accord's by default; the release in force of that name is the previous one. Raises as `seal.draft`.
     """
     workspace.require("coordinator")
+    _resend(workspace, passphrase, clock)
     state = consortium(workspace)
     name = name or (state.accord.name if state.accord else workspace.party)
     return seal.draft(
@@ -242,7 +243,13 @@ def _submit(workspace: Workspace, passphrase: str | None, clock: Clock) -> Calla
     return submit
 
 
+def _resend(workspace: Workspace, passphrase: str | None, clock: Clock) -> None:
+    """Record the acts that a crash left between the coordinator's outbox and its ledger."""
+    collect_acts(workspace, pending(workspace), passphrase=passphrase, clock=clock)
+
+
 def _coordinating(workspace: Workspace, passphrase: str | None, clock: Clock) -> dict[str, Any]:
+    _resend(workspace, passphrase, clock)
     return {
         "ledger": workspace.ledger,
         "state": lambda: consortium(workspace),

@@ -3,7 +3,7 @@
 Before there is a hub, acts travel as files:
 
     coordinator   create_coordinator → invite → collect_joined → propose_accord → collect_acts → export_ledger
-    member        join → receive_accord → sign_accord → make_act → take_ledger
+    member        join → receive_accord → sign_accord → make_act → take_ledger → cosign_head
 
 A workspace belongs to one party and holds only its private keys. `practice` makes several at once
 and says so everywhere.
@@ -32,15 +32,18 @@ from foedus.workspace.folder import (
 )
 from foedus.workspace.joining import collect_joined, coordinator_keys, invite, join, joined_keys, read_invitation
 from foedus.workspace.signing import Offer, drafted_accord, propose_accord, receive_accord, sign_accord
+from foedus.workspace.witness import collect_cosignatures, cosign_head
 
 __all__ = [
     "Offer",
     "Workspace",
     "act",
     "collect_acts",
+    "collect_cosignatures",
     "collect_joined",
     "consortium",
     "coordinator_keys",
+    "cosign_head",
     "create_coordinator",
     "drafted_accord",
     "export_ledger",
