@@ -37,10 +37,12 @@ from foedus.train.model import Model, build
 from foedus.workspace import (
     Workspace,
     act,
+    collect_acts,
     consortium,
     export_ledger,
     make_act,
     open_workspace,
+    pending,
     private_key,
     readable_private_keys,
     take_ledger,
@@ -151,11 +153,22 @@ class _Shelves:
     accord: Accord
     base: Path
     model: Model
+    run: str
 
     def of(self, member: str) -> Shelf:
-        """A member's shelf: its parts are read here, in the process that answers."""
+        """A member's shelf: its parts are read here, in the process that answers, and are those that it committed to.
+
+        Raises: CallerError: `practice.other-data`; as `open_parts`.
+        """
         plan = compile_plan(self.accord)
-        parts = parts_of(self.practice.members[member], self.accord)
+        workspace = self.practice.members[member]
+        parts = parts_of(workspace, self.accord)
+        known = consortium(workspace)
+        cards = {name: card.act for name, card in known.cards.items()}
+        cards |= known.runs[self.run].cards if self.run in known.runs else {}
+        for part, commitment in cards[member].parts.items() if member in cards else ():
+            if parts.card.commitments.get(part) != commitment:
+                raise CallerError("practice.other-data", member=member, part=part)
         model = self.model
         if isinstance(plan.method, terms.Lora):
             for own in plan.method.member_ranks:
@@ -201,6 +214,8 @@ def run_here(
         VerifyError: `base.differs` when the base model is not the pinned one.
     """
     with working(practice.hub):
+        # An act that a crash left between outbox and ledger is recorded first: the run goes on from what was signed.
+        collect_acts(practice.hub, pending(practice.hub), passphrase=practice.passphrase, clock=clock)
         practice.share_ledger()
         accord, state = practice.accord, practice.state()
         if accord.custody != "one-process":
@@ -217,7 +232,7 @@ def run_here(
             clock=clock,
             report=report,
         )
-        here = nodes(practice, _Shelves(practice, accord, base, model), clock=clock)
+        here = nodes(practice, _Shelves(practice, accord, base, model, name), clock=clock)
         count = min(os.cpu_count() or 1, len(here)) if workers is None else workers
         engine = InProcess(lambda member, message: here[member].handle(message), workers=count)
         (hall.folder / "stop").unlink(missing_ok=True)  # asked for while nothing ran
