@@ -8,7 +8,8 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -35,7 +36,7 @@ from foedus.records.acts import Entry, ProposeAccord, RegisterCard, SignAccord, 
 from foedus.records.base import Record
 from foedus.run import Event, Hall, Outcome, run, start_of
 from foedus.state.base import base_digest
-from foedus.train.model import build
+from foedus.train.model import Model, build
 from samples import coordinator_keys, keys, private_keys, sample_accord
 from tiny import tiny_base
 
@@ -162,7 +163,7 @@ class Federation:
         rank = None
         if isinstance(plan.method, terms.Lora):
             rank = next((one.rank for one in plan.method.member_ranks if one.member == member), None)
-        model = build(self.base, plan.task, plan.method, dropout=plan.craft.dropout, rank=rank)
+        model = shared_model(self.base, plan.task, plan.method, plan.craft.dropout, rank)
         return Shelf(member, self.parts.get(member) or self.default_parts(member), model, plan)
 
     def default_parts(self, member: str) -> dict[str, tuple[Example, ...]]:
@@ -189,6 +190,23 @@ class Federation:
             return run(self.hall(), "run-1", engine=engine, start=start)
         finally:
             engine.close()
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder in memory, where there is such: a run flushes hundreds of files, and no test here cuts the power."""
+    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
+    folder = Path(tempfile.mkdtemp(prefix="foedus-", dir=memory if memory.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@cache
+def shared_model(base: Path, task: terms.Task, method: terms.Method, dropout: str | None, rank: int | None) -> Model:
+    """One network for all members of this process, as in practice: nothing of one member's work may stay in it."""
+    return build(base, task, method, dropout=dropout, rank=rank)
 
 
 @cache
@@ -223,4 +241,14 @@ def training(**changes: Any) -> Training:
     return Training(**{**fields, **changes})
 
 
-__all__ = ["NOW", "Federation", "InMemoryLedger", "federation", "keys", "taught_base", "texts", "training"]
+__all__ = [
+    "NOW",
+    "Federation",
+    "InMemoryLedger",
+    "federation",
+    "keys",
+    "memory_folder",
+    "taught_base",
+    "texts",
+    "training",
+]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from federation import NOW, federation, training
+from federation import NOW, federation, memory_folder, training
 from foedus import node as node_module
 from foedus.accord import compile_plan
 from foedus.core.clock import spell
@@ -24,6 +24,12 @@ from foedus.run import start_of
 from foedus.state import to_bytes
 from foedus.workspace.journal import read_journal
 from samples import private_keys
+
+
+@pytest.fixture
+def tmp_path():
+    with memory_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from federation import NOW, federation, training
+from federation import NOW, federation, memory_folder, training
 from foedus.accord import compile_plan
 from foedus.core.digest import sha256
 from foedus.core.errors import RunError
@@ -22,7 +22,11 @@ from foedus.run import run, start_of
 from foedus.state import from_bytes, to_bytes, zeros_like
 from samples import private_keys
 
-CRAFT = terms.Craft(batch_size=8, learning_rate="0.01", head_learning_rate="0.02", dropout="0")
+
+@pytest.fixture
+def tmp_path():
+    with memory_folder() as folder:
+        yield folder
 
 
 def quick(folder, *, counts=8, method=None, rounds=2, early_stopping=None, **changes):
