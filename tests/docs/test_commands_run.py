@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("README.md", "README.zh.md")
-SLOW = ("docs/tutorial.md",)
+SLOW = ("docs/tutorial.md", "docs/tutorial.zh.md")
 END = "<<end of command>>"
 
 

@@ -118,7 +118,8 @@ def test_from_a_run_to_a_release_that_verifies(parties, tmp_path, monkeypatch):
     monkeypatch.setenv("FOEDUS_KNOWN", str(tmp_path / "known.json"))
     hub = parties["hub"]
     anchor = consortium(hub).anchor
-    drafted = call(release.app, hub, "build", "--run", "r1", "--version", "1.0.0")
+    ready = hub.folder / "runs" / "r1" / "model"
+    drafted = call(release.app, hub, "build", "--run", "r1", "--version", "1.0.0", "--model", ready)
     folder = drafted["folder"]
     assert call(gate.app, hub, "check", folder)["clear"]
     assert {one["name"] for one in call(gate.app, hub, "list")["gates"]} >= {"artefact"}
@@ -159,7 +160,8 @@ def test_from_a_run_to_a_release_that_verifies(parties, tmp_path, monkeypatch):
 def test_a_vote_file_is_one_parcel_with_vote_signature_and_cosignature(parties, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hub = parties["hub"]
-    drafted = call(release.app, hub, "build", "--run", "r1", "--version", "2.0.0")
+    ready = hub.folder / "runs" / "r1" / "model"
+    drafted = call(release.app, hub, "build", "--run", "r1", "--version", "2.0.0", "--model", ready)
     sent = call(gate.app, parties["bank-a"], "approve", drafted["folder"])
     parcel = Parcel.from_bytes((tmp_path / sent["file"]).read_bytes())
     assert (len(parcel.documents), len(parcel.objects)) == (1, 2)

@@ -44,6 +44,10 @@ def new(
     out = shell()
     if practice:
         members = listed or [f"member-{number}" for number in range(1, practice + 1)]
+        if sample:
+            from foedus.demo.sample import require_enough
+
+            require_enough(len(members))
         made = ws.practice(folder, members, coordinator=party, passphrase=secret)
         out.say("workspace.new.practice", count=len(made), folder=folder)
         home = folder / party

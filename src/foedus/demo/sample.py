@@ -8,10 +8,16 @@ from dataclasses import replace
 
 from foedus.core.errors import CallerError
 from foedus.core.files import write_atomic
-from foedus.demo.scenarios import scenario, write_member
+from foedus.demo.scenarios import Row, scenario, write_member
 from foedus.workspace import Workspace
 
-__all__ = ["write_sample"]
+__all__ = ["require_enough", "write_sample"]
+
+
+def require_enough(count: int) -> None:
+    """CallerError `demo.too-many-members` for more members than the sample has banks."""
+    if count > (most := len(_banks(scenario("banking").rows()))):
+        raise CallerError("demo.too-many-members", got=count, most=most)
 
 
 def write_sample(hub: Workspace, members: Sequence[Workspace]) -> int:
@@ -21,10 +27,8 @@ def write_sample(hub: Workspace, members: Sequence[Workspace]) -> int:
     """
     told = scenario("banking")
     rows = told.rows()
-    banks = sorted({row.member for row in rows if row.part == "train"})
-    if len(members) > len(banks):
-        raise CallerError("demo.too-many-members", got=len(members), most=len(banks))
-    given = dict(zip(banks, members, strict=False))
+    require_enough(len(members))
+    given = dict(zip(_banks(rows), members, strict=False))
     written = 0
     for bank, workspace in given.items():
         mine = [replace(row, member=workspace.party) for row in rows if row.member == bank]
@@ -36,6 +40,10 @@ def write_sample(hub: Workspace, members: Sequence[Workspace]) -> int:
     text = re.sub(r"(?m)^  min_members: \d+", f"  min_members: {min(3, len(members))}", text)
     write_atomic(hub.draft, text.encode())
     return written
+
+
+def _banks(rows: Sequence[Row]) -> list[str]:
+    return sorted({row.member for row in rows if row.part == "train"})
 
 
 _OF_A_MEMBER = re.compile(r"^ +- \{(?:name|member): ([a-z-]+), (?:roles|uses)")
