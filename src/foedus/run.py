@@ -112,6 +112,7 @@ def numerics() -> dict[str, str]:
 
     return {
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "batches": "packed rows",
         "machine": platform.machine(),
         "peft": peft.__version__,
         "precision": "float32",

@@ -64,12 +64,21 @@ def test_credit_is_the_way_a_member_went_along_minus_the_gradient(tmp_path):
     assert (found.total, found.residual) == ("2", "0")
 
 
-def test_a_sum_that_misses_the_fall_shows_as_residual(tmp_path):
+def test_a_sum_that_misses_the_fall_a_little_shows_as_residual(tmp_path):
     updates = {"a": {"w": torch.tensor([2.0, 0.0])}, "b": {"w": torch.tensor([0.0, 0.0])}}
     slope = {"w": torch.tensor([-1.0, 0.0])}
-    found = report(ObjectStore(tmp_path), updates, {"a": slope, "b": slope}, losses=["3", "1.5"])
+    found = report(ObjectStore(tmp_path), updates, {"a": slope, "b": slope}, losses=["2.02", "1"])
     assert values(found) == {"a": "1", "b": "0"}
-    assert (found.total, found.residual, found.tolerance) == ("1.5", "0.5", "0.015")
+    assert (found.total, found.residual, found.tolerance) == ("1.02", "0.02", "0.051")
+
+
+def test_a_sum_that_misses_the_fall_by_too_much_is_no_credit(tmp_path):
+    updates = {"a": {"w": torch.tensor([2.0, 0.0])}, "b": {"w": torch.tensor([0.0, 0.0])}}
+    slope = {"w": torch.tensor([-1.0, 0.0])}
+    with pytest.raises(RunError) as caught:
+        report(ObjectStore(tmp_path), updates, {"a": slope, "b": slope}, losses=["3", "1.5"])
+    assert caught.value.code == "run.credit-off"
+    assert caught.value.fields == {"total": "1.5", "residual": "0.5", "tolerance": "0.075"}
 
 
 def test_members_gradients_are_averaged_by_who_measured(tmp_path):
