@@ -205,10 +205,7 @@ class Consortium:
 
     def voters(self, matter: str, subject: str) -> tuple[str, ...]:
         """Who votes: the members of the accord in force that have not left; on a key, all but its owner."""
-        if self.accord is None:
-            return ()
-        about = self.replacements[subject].act.member if matter == "key" and subject in self.replacements else None
-        return tuple(m.name for m in self.accord.members if m.name not in self.left and m.name != about)
+        return voters(self.accord, self.left, self.replacements.get(subject) if matter == "key" else None)
 
     def matter_of(self, subject: str) -> Matter:
         """What a vote on this digest would now be about: a proposal's release or revocation, a key, else a waiver."""
@@ -245,6 +242,12 @@ class Consortium:
     def unsigned(self, digest: str) -> tuple[str, ...]:
         """The members of an accord that have not signed it."""
         return tuple(m.name for m in self.accords[digest].members if m.name not in self.signed[digest])
+
+
+def voters(accord: Accord | None, left: frozenset[str], about: Replacement | None) -> tuple[str, ...]:
+    """Who votes under an accord: its members that have not left, but for the one whose key it is `about`."""
+    owner = about.act.member if about else None
+    return tuple([m.name for m in accord.members if m.name not in left and m.name != owner]) if accord else ()
 
 
 def _count(need: int, voters: tuple[str, ...], votes: Mapping[str, Choice], veto: tuple[str, ...]) -> Tally:

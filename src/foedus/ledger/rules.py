@@ -16,7 +16,7 @@ from foedus.core.clock import parse
 from foedus.core.envelope import unb64
 from foedus.core.errors import CallerError
 from foedus.core.keys import verify
-from foedus.ledger.consortium import Ballot, Card, Consortium, ProposalState, Replacement, RunState
+from foedus.ledger.consortium import Ballot, Card, Consortium, ProposalState, Replacement, RunState, voters
 from foedus.records import acts, terms
 from foedus.records.accord import Accord, Member
 from foedus.records.acts import possession_message, rotation_message
@@ -448,14 +448,15 @@ def _votable(draft: Draft, matter: str, subject: str) -> None:
 @_rule(acts.Vote)
 def _vote(draft: Draft, site: Site, act: acts.Vote) -> None:
     _votable(draft, act.matter, act.subject)
-    if site.actor not in draft.view().voters(act.matter, act.subject):
+    about = draft.replacements.get(act.subject) if act.matter == "key" else None
+    if site.actor not in voters(draft.accord, draft.left, about):
         raise Refused("not-entitled", type=act.kind, who="a member with a vote on this")
     ballot = draft.ballots.get((act.matter, act.subject), Ballot(act.matter, act.subject))
     if ballot.outcome == "rejected" and act.matter == "revoke":
         ballot = Ballot(act.matter, act.subject)
     if ballot.outcome is not None:
         raise Refused("vote-closed", digest=act.subject, outcome=ballot.outcome)
-    draft.ballots[act.matter, act.subject] = replace(ballot, votes={**ballot.votes, site.actor: act.choice})
+    draft.ballots[act.matter, act.subject] = Ballot(act.matter, act.subject, {**ballot.votes, site.actor: act.choice})
     _show(draft, act.matter, act.subject)
 
 

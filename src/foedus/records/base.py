@@ -78,9 +78,14 @@ def decimal(value: str | int | Fraction | float, *, digits: int = 9) -> str:
     return text if text == "0" else sign + text
 
 
+_SPELT = re.compile(r"(?!-0\Z)-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?")
+
+
 def _decimal(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         raise ValueError(f"expected a decimal as text such as '0.05', got {value!r}")
+    if _SPELT.fullmatch(value):
+        return value
     spelt = decimal(value)
     if spelt != value and not _from_yaml(info):
         raise ValueError(f"expected the spelling {spelt!r}, got {value!r}")

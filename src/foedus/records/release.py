@@ -14,8 +14,8 @@ __all__ = ["LateReply", "Proposal", "Snapshot"]
 class Proposal(Record):
     """All that a release consists of, by digest. Votes name the digest of this record.
 
-    `model` is the OMS root of `model/`; `files` lists every other file of the bundle that exists before the vote (path →
-    digest).
+    `model` is the OMS root of `model/`; `files` lists every other file of the bundle that exists before the vote
+    (path → digest).
     """
 
     kind: ClassVar[str] = "proposal"
