@@ -80,8 +80,10 @@ def pooled_on(practice: Practice, auditor: str, metric: str) -> tuple[float, int
     if model.stacks:
         fresh_adapter(model, PublicRng(plan.seed, "pooled", "adapter"))
     span = Span(1, plan.rounds, plan.rounds)
-    steps = learn(model, data, trained_names(model, "all"), craft=plan.craft, span=span, seed=(plan.seed, "pooled"))
-    seen = min(steps * plan.craft.batch_size * plan.craft.accumulation, len(data) * plan.craft.epochs * plan.rounds)
+    most = plan.craft.max_steps
+    craft = plan.craft.model_copy(update={"max_steps": None if most is None else most * len(plan.members)})
+    steps = learn(model, data, trained_names(model, "all"), craft=craft, span=span, seed=(plan.seed, "pooled"))
+    seen = min(steps * craft.batch_size * craft.accumulation, len(data) * craft.epochs * plan.rounds)
     return _measure(practice, accord, model, auditor)[metric], seen
 
 
