@@ -51,6 +51,7 @@ def play(page_steps, folder):
         "HF_HUB_OFFLINE": "1",
         "FOEDUS_LANG": "",
         "LC_ALL": "C.UTF-8",
+        "XDG_DATA_HOME": str(folder / ".data"),
     }
     environment.pop("FOEDUS_WORKSPACE", None)
     script = "\n".join(f"{{ {step.command}\n}} </dev/null 2>&1; printf '\\n{END}%s\\n' $?" for step in page_steps)
