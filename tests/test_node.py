@@ -393,6 +393,18 @@ def test_two_processes_never_answer_one_ask_twice(made):
     assert [event for event, _ in events(made.node("bank-a"))] == ["reserved", "answered"]
 
 
+def test_two_nodes_of_one_member_know_what_the_other_answered(made, monkeypatch):
+    one, other = made.node("bank-a"), made.node("bank-a")
+    done = counted(one, monkeypatch)
+    assert one.journal.lines == other.journal.lines == []
+    first = one.handle(train(made))
+    assert other.handle(train(made)) == first
+    other.handle(train(made, attempt=2))
+    one.handle(train(made, attempt=3))
+    assert len(done) == 3
+    assert [line.n for line in read_journal(one.folder / "journal.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_a_member_keeps_is_its_own_and_comes_back_in_a_later_round(made, monkeypatch):
     seen = []
 

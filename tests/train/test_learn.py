@@ -114,6 +114,21 @@ def test_the_schedule_rises_through_the_warm_up_and_falls_over_the_run():
     assert cosine == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2])
 
 
+def test_a_later_round_goes_on_in_the_schedule_where_the_one_before_it_ended(monkeypatch):
+    rates = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: rates.append(self.param_groups[0]["lr"]) or step(self))
+    model, _ = made(terms.Head())
+    data = prepare(model, examples(8, model))
+    craft = terms.Craft(batch_size=4, learning_rate="0.01")
+    for span in (Rounds(1, 1, 2), Rounds(2, 2, 2)):
+        learn(model, data, model.head, craft=craft, span=span, seed=("s", "m"))
+    assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+    rates.clear()
+    learn(model, data, model.head, craft=craft, span=Rounds(1, 2, 2), seed=("s", "m"))
+    assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+
+
 def by_hand(state, encoded, craft, *, rates, steps_before=0):
     """AdamW written out over whole batches in the order that `learn` takes, for the head."""
     model, _ = made(terms.Head())
