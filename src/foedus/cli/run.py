@@ -185,7 +185,7 @@ def _tell(event: Event) -> None:
     if event.kind == "opened":
         here.note(
             say("run.cli.opened", run=fields["run"], members=", ".join(fields["roster"]), rounds=fields["rounds"])
-        )  # type: ignore[arg-type]  # a tuple of names
+        )
     elif event.kind == "resumed":
         here.note(say("run.cli.resumed", run=fields["run"], round=fields["round"]))
     elif event.kind == "answered":
@@ -194,9 +194,9 @@ def _tell(event: Event) -> None:
         here.note(say(key, step=step, member=fields["member"], code=fields["code"]))
     elif event.kind == "round":
         key = "run.cli.closed" if fields["loss"] else "run.cli.closed-plain"
-        here.note(say(key, round=fields["round"], loss=_loss(fields["loss"])))  # type: ignore[arg-type]  # a decimal
+        here.note(say(key, round=fields["round"], loss=_loss(fields["loss"])))
     elif event.kind == "left-out":
-        here.note(say("run.cli.dropped", **dict(fields)))
+        here.note(say("run.cli.dropped", **fields))
 
 
 def _figures(examination: Examination) -> None:
