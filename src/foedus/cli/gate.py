@@ -12,6 +12,7 @@ from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
+    from foedus.ledger.consortium import Tally
     from foedus.records.evidence import Verdict
     from foedus.release.verify import Verification
 
@@ -189,7 +190,6 @@ def _show_change(seen: Verification) -> None:
 
 def _collect(path: Path, votes: list[Path]) -> None:
     from foedus.core.files import read_bytes
-    from foedus.core.messages import say
     from foedus.release.desk import collect_ballots, find_release
     from foedus.workspace import open_workspace
 
@@ -197,18 +197,30 @@ def _collect(path: Path, votes: list[Path]) -> None:
     workspace = open_workspace(here.workspace)
     folder = find_release(workspace, str(path))
     tally = collect_ballots(workspace, folder, [read_bytes(vote) for vote in votes], passphrase=known(None))
+    here.result("gate.collect", tell_count(tally))
+    if tally.outcome == "approved":
+        here.next(f"foedus release build {folder.name}{here.at()}")
+
+
+def tell_count(tally: Tally) -> dict[str, object]:
+    """Say how a vote stands, and give it as data."""
+    from foedus.core.messages import say
+
     nobody = say("release.cli.nobody")
-    here.say(
+    shell().say(
         "release.cli.counted",
         approved=len(tally.approved),
         needed=tally.needed,
         objected=", ".join(tally.objected) or nobody,
         missing=", ".join(tally.missing) or nobody,
     )
-    counted = {"needed": tally.needed, "approved": tally.approved, "objected": tally.objected, "missing": tally.missing}
-    here.result("gate.collect", {**counted, "outcome": tally.outcome})
-    if tally.outcome == "approved":
-        here.next(f"foedus release build {folder.name}{here.at()}")
+    return {
+        "needed": tally.needed,
+        "approved": tally.approved,
+        "objected": tally.objected,
+        "missing": tally.missing,
+        "outcome": tally.outcome,
+    }
 
 
 def _table(verdicts: tuple[Verdict, ...]) -> None:

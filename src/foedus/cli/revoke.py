@@ -46,8 +46,8 @@ def revoke(
 
 
 def _collect(folder: Path, votes: list[Path], reason: str, passphrase_file: Path | None) -> None:
+    from foedus.cli.gate import tell_count
     from foedus.core.files import read_bytes
-    from foedus.core.messages import say
     from foedus.release.revoke import revoke_release
     from foedus.workspace import open_workspace
 
@@ -55,17 +55,9 @@ def _collect(folder: Path, votes: list[Path], reason: str, passphrase_file: Path
     workspace = open_workspace(here.workspace)
     parcels = [read_bytes(vote) for vote in votes]
     tally = revoke_release(workspace, folder, parcels, reason=reason, passphrase=known(passphrase_file))
-    nobody = say("release.cli.nobody")
-    here.say(
-        "release.cli.counted",
-        approved=len(tally.approved),
-        needed=tally.needed,
-        objected=", ".join(tally.objected) or nobody,
-        missing=", ".join(tally.missing) or nobody,
-    )
+    count = tell_count(tally)
     if tally.outcome == "approved":
         here.say("release.cli.revoked", name=folder.name)
-    counted = {"needed": tally.needed, "approved": tally.approved, "objected": tally.objected, "missing": tally.missing}
-    here.result("release.revoke", {**counted, "outcome": tally.outcome})
+    here.result("release.revoke", count)
     if tally.outcome == "approved":
         here.next("foedus ledger export FILE")
