@@ -188,6 +188,7 @@ def section(result: dict[str, object]) -> str:
     """The page's section on verifying a ledger."""
     ratio = float(str(result["ratio"]))
     met = "**met**" if ratio >= GOAL else "**missed**"
+    turns = f"turns: {result['ratio_lowest']} to {result['ratio_highest']}"
     return "\n".join(
         [
             "## Verifying a ledger",
@@ -203,8 +204,7 @@ def section(result: dict[str, object]) -> str:
             f"| structure alone | {result['structure_per_second']} |",
             f"| the whole ledger | {result['ledger_per_second']} |",
             "",
-            f"Whole beside raw: {ratio:.3f} (turns: {result['ratio_lowest']} to {result['ratio_highest']}; the machine was "
-            f"shared with other work); the goal of at least {GOAL}: {met}. Each entry costs one signature check "
+            f"Whole beside raw: {ratio:.3f} ({turns}; the machine was shared with other work); the goal of at least {GOAL}: {met}. Each entry costs one signature check "
             f"and one canonicalisation; a test counts both. Python {platform.python_version()}, "
             f"{datetime.now(UTC):%Y-%m-%d}.",
             "",
