@@ -204,7 +204,8 @@ def section(result: dict[str, object]) -> str:
             f"| structure alone | {result['structure_per_second']} |",
             f"| the whole ledger | {result['ledger_per_second']} |",
             "",
-            f"Whole beside raw: {ratio:.3f} ({turns}; the machine was shared with other work); the goal of at least {GOAL}: {met}. Each entry costs one signature check "
+            f"Whole beside raw: {ratio:.3f} ({turns}; the machine was shared with other work); the goal "
+            f"of at least {GOAL}: {met}. Each entry costs one signature check "
             f"and one canonicalisation; a test counts both. Python {platform.python_version()}, "
             f"{datetime.now(UTC):%Y-%m-%d}.",
             "",
