@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 BANKS = ("bank-a", "bank-b", "bank-c", "bank-d", "bank-e")
-SIZES = {"train": 260, "validation": 30, "test": 100}
+SIZES = {"train": 200, "validation": 25, "test": 100}
 OFFICIAL = 300
 ALPHA = 2.0
 SEED = 7

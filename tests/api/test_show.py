@@ -159,7 +159,7 @@ def test_the_language_is_chosen_by_name():
 
 
 def test_a_demo_shows_federated_best_alone_and_pooled(played):
-    from foedus.demo import Ending
+    from foedus.demo.story import Ending
 
     names = played[1]
     ending = Ending(

@@ -19,7 +19,8 @@ from foedus.core.clock import now
 from foedus.core.errors import CallerError
 from foedus.core.files import read_text, write_atomic
 from foedus.core.messages import say
-from foedus.demo import Ending, scenario, tell
+from foedus.demo import opening, scenario
+from foedus.demo.story import Ending, tell
 from foedus.ledger.consortium import RunState
 from foedus.practice import draft_from_run, open_practice, register, run_here
 from foedus.records import evidence
@@ -306,7 +307,10 @@ def run_demo(
     Raises:
         CallerError: `demo.unknown`, `demo.folder-exists`, `demo.data-missing`, `demo.package-missing`.
     """
-    return Demo(tell(scenario(name), Path(folder), line=line, workers=workers))
+    told = scenario(name)
+    for text in opening(told, Path(folder)):
+        line(text)
+    return Demo(tell(told, Path(folder), line=line, workers=workers))
 
 
 def _head(*columns: str) -> Sequence[str]:

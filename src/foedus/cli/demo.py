@@ -24,9 +24,13 @@ def demo(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     here = shell()
     folder = out or _free(Path("foedus-demo" if name == "banking" else f"foedus-demo-{name}"))
-    from foedus.demo import scenario, tell
+    from foedus.demo import opening, scenario
 
     told = scenario(name)
+    for text in opening(told, folder):
+        here.line(text)
+    from foedus.demo.story import tell
+
     ending = tell(told, folder, line=here.line, workers=workers)
     here.result(
         "demo",

@@ -1,6 +1,8 @@
-"""The whole life on real data, in one process: accord, cards, training, credit, gates, votes, a verified release."""
+"""The whole life on real data, in one process: accord, cards, training, credit, gates, votes, a verified release.
 
-from foedus.demo.scenarios import SCENARIOS, Scenario, scenario
-from foedus.demo.story import Ending, tell
+`scenarios` and `sample` need the base installation; `story` trains, and is imported by who tells it.
+"""
 
-__all__ = ["SCENARIOS", "Ending", "Scenario", "scenario", "tell"]
+from foedus.demo.scenarios import SCENARIOS, Scenario, opening, scenario
+
+__all__ = ["SCENARIOS", "Scenario", "opening", "scenario"]

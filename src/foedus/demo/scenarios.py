@@ -15,14 +15,16 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 from foedus.core.errors import CallerError
 from foedus.core.files import write_atomic
+from foedus.core.messages import say
 from foedus.core.rng import PublicRng
 
-__all__ = ["SCENARIOS", "Row", "Scenario", "scenario", "write_member"]
+__all__ = ["SCENARIOS", "Row", "Scenario", "opening", "scenario", "write_member"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,12 @@ def scenario(name: str) -> Scenario:
     if name not in SCENARIOS:
         raise CallerError("demo.unknown", got=name, known=", ".join(SCENARIOS))
     return SCENARIOS[name]
+
+
+def opening(told: Scenario, folder: Path) -> tuple[str, str]:
+    """The first two lines of a demo: what it is, and that its signatures are practice."""
+    title = say("demo.title", version=version("foedus"), name=say(f"demo.name.{told.name}"), folder=folder)
+    return title, say("demo.custody")
 
 
 def write_member(folder: Path, member: str, rows: list[Row], told: Scenario) -> None:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 
 from foedus.accord.explain import explain
@@ -73,7 +72,7 @@ class Ending:
 
 
 def tell(told: Scenario, folder: Path, *, line: Say, workers: int | None = None, clock: Clock = now) -> Ending:
-    """Carry a demo from nothing to a verified release in a new folder, and tell it line by line.
+    """Carry a demo from nothing to a verified release in a new folder, and tell it line by line, after its `opening`.
 
     Raises:
         CallerError: `demo.folder-exists`, `demo.data-missing`, `demo.package-missing`.
@@ -83,9 +82,6 @@ def tell(told: Scenario, folder: Path, *, line: Say, workers: int | None = None,
     if folder.exists() and any(folder.iterdir()):
         raise CallerError("demo.folder-exists", path=str(folder))
     rows = told.rows()
-    line(say("demo.title", version=version("foedus"), name=say(f"demo.name.{told.name}"), folder=folder))
-    line(say("demo.custody"))
-
     practice, accord = _agree(told, folder, rows, line, clock)
     _cards(practice, accord, rows, line, clock)
     metric = next(gate.metric for gate in accord.gates if gate.name == "utility")
