@@ -51,7 +51,9 @@ def world(tmp_path_factory):
 def foedus(base, tmp_path):
     def call(*arguments):
         command = [base / "foedus", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"})
+        known = str(tmp_path / "known.json")  # this reader has seen nothing before
+        environment = {"PATH": "/usr/bin:/bin", "FOEDUS_KNOWN": known}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
 
     return call
 
