@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from foedus.accord import compile_plan
-from foedus.core.errors import RunError
+from foedus.core.errors import FoedusError, RunError
 from foedus.core.rng import PublicRng
 from foedus.federate.answer import counts_of, put_back, trained_names
 from foedus.practice import Practice, parts_of
@@ -41,12 +41,14 @@ class Apart(Generic[T]):
     process: multiprocessing.process.BaseProcess
 
     def result(self) -> T:
-        """What the work gave; waits for it. RunError `demo.part-failed` when its process ended without."""
+        """What the work gave, or raised; waits for it. RunError `demo.part-failed` when its process ended without."""
         try:
-            value: T = self.pipe.recv()
+            value: T | FoedusError = self.pipe.recv()
         except EOFError as error:
             raise RunError("demo.part-failed") from error
         self.process.join()
+        if isinstance(value, FoedusError):
+            raise value
         return value
 
 
@@ -64,7 +66,10 @@ def _send(pipe: Connection, work: Callable[[], Any]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    pipe.send(work())
+    try:
+        pipe.send(work())
+    except FoedusError as error:
+        pipe.send(error)
     pipe.close()
 
 
