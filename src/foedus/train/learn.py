@@ -97,7 +97,7 @@ def _optimiser(model: Model, names: frozenset[str], craft: Craft) -> torch.optim
         parameter.requires_grad = name in names
         parameter.grad = None
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], weight_decay=float(craft.weight_decay), foreach=False
+        [group for group in groups if group["params"]], weight_decay=float(craft.weight_decay), fused=True
     )
 
 
