@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from foedus.records import terms
-from foedus.records.base import Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
+from foedus.records.base import BasisPoints, Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
 
 __all__ = [
     "Accord",
@@ -26,6 +26,7 @@ __all__ = [
     "Grant",
     "Member",
     "MemberKeys",
+    "Participation",
     "Purpose",
     "Quorum",
     "ReleaseTerms",
@@ -100,6 +101,7 @@ class Member(Record):
 
     name: Name
     roles: SetOf[Role] = Field(default=("contributor",), min_length=1)
+    tags: SetOf[Name] = ()
     keys: MemberKeys
 
 
@@ -160,6 +162,18 @@ class Training(Record):
     seed: Text
 
 
+class Participation(Record):
+    """Whom a round asks to train: contributors with one of `members` and one of `tags` (empty: any), and of these
+    `sample` or `share_bp` (at least one member), drawn anew each round from the public seed. Enforced by coordinator
+    and replay.
+    """
+
+    members: SetOf[Name] = ()
+    tags: SetOf[Name] = ()
+    sample: Positive | None = None
+    share_bp: BasisPoints | None = None
+
+
 class Aggregation(Record):
     """How updates become one state. `keep_replies_days`: how long members and coordinator keep replies for
     `--replay`.
@@ -168,6 +182,8 @@ class Aggregation(Record):
     combine: terms.Combine = Field(default_factory=terms.Mean)
     outer: terms.Outer
     visibility: Literal["clear"] = "clear"
+    participation: Participation = Field(default_factory=Participation)
+    late: terms.Late = Field(default_factory=terms.Drop)
     min_members: Positive = 2
     deadline_seconds: Positive = 3600
     keep_replies_days: Int = 30

@@ -17,13 +17,16 @@ __all__ = [
     "Artefact",
     "AumannShapley",
     "Combine",
+    "Drop",
     "Full",
     "Gate",
     "Head",
+    "Late",
     "Lora",
     "Mean",
     "Method",
     "Nesterov",
+    "NextRound",
     "NoCredit",
     "NoHarm",
     "Outer",
@@ -173,6 +176,29 @@ class Yogi(Record):
 
 
 Outer = Annotated[Plain | Nesterov | Adam | Yogi, Field(discriminator="name")]
+
+
+# ── who is asked, and what becomes of late replies ───────────────────────────
+
+
+class Drop(Record):
+    """A reply that comes after its round's deadline is recorded and not used."""
+
+    name: Literal["drop"] = "drop"
+
+
+class NextRound(Record):
+    """A late reply enters the next round that trains the same half, at most `max_rounds` later.
+
+    Its weight is multiplied by `discount` for each round that it is late (bounded staleness).
+    """
+
+    name: Literal["next-round"] = "next-round"
+    max_rounds: Positive = 1
+    discount: Decimal = "0.5"
+
+
+Late = Annotated[Drop | NextRound, Field(discriminator="name")]
 
 
 # ── credit ───────────────────────────────────────────────────────────────────
