@@ -152,6 +152,7 @@ class Federation:
             member=member,
             accord=self.accord,
             signed=True,
+            asker=private_keys("hub")["act"].public,
             act=private_keys(member)["act"],
             folder=self.folder / "members" / member,
             make_shelf=lambda: self.shelf(member),

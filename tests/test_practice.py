@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,47 @@ def test_a_run_stopped_between_rounds_resumes_to_the_same_state(tmp_path):
         run_here(open_practice(home / "hub"), workers=0, report=stop)
     assert caught.value.code == "run.stopped"
     assert done("run", "list", "--workspace", home / "hub")["runs"][0]["round"] == 1
+    resumed = done("run", "resume", "run-1", "--workers", "0", "--workspace", home / "hub")
+    assert resumed["state"] == state_of(examined())
+
+
+def rotated(home, *changes):
+    """A practice consortium in which parties took new keys: pairs of a party and a purpose."""
+    for party, purpose in changes:
+        file = done("member", "rotate-key", purpose, "--workspace", home / party, at=home)["file"]
+        done("accord", "sign", "--collect", file, "--workspace", home / "hub", at=home)
+
+
+def test_keys_taken_between_two_runs_serve_the_second_and_its_release_replays(tmp_path):
+    home = shutil.copytree(examined(), tmp_path / "p")
+    hub = home / "hub"
+    rotated(home, ("hub", "act"), ("bank-a", "act"), ("bank-a", "release"), ("bank-b", "witness"))
+    done("run", "start", "--name", "run-2", "--workers", "0", "--workspace", hub)
+    closes = consortium(open_workspace(hub)).runs["run-2"].closes
+    assert [[one.member for one in close.used] for close in closes] == [list(MEMBERS)] * 2
+    draft = done("release", "build", "--run", "run-2", "--version", "1.0", "--workspace", hub, at=home)["folder"]
+    votes = [
+        done("gate", "approve", draft, "--yes", "--workspace", home / member, at=home)["file"] for member in MEMBERS
+    ]
+    done("gate", "approve", draft, "--collect", *votes, "--workspace", hub, at=home)
+    done("release", "build", Path(draft).name, "--workspace", hub, at=home)
+    for name in ("run-1", "run-2"):
+        done("run", "export-replies", name, home / name, "--workspace", hub)
+    told = done("verify", bundle(home), "--anchor", anchor(home), "--replay", home / "run-2", at=home)
+    assert [one["name"] for one in told["checks"] if one["name"] == "replay.state"] == ["replay.state"]
+
+
+def test_a_coordinator_that_took_a_new_key_in_the_middle_of_a_run_signs_its_open_asks_anew(tmp_path):
+    home = shutil.copytree(ready_to_run(), tmp_path / "p")
+    practice = open_practice(home / "hub")
+
+    def cut_off(event):
+        if event.kind == "answered" and event.fields["step"] == "train" and event.fields["round"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_here(practice, workers=0, report=cut_off)
+    rotated(home, ("hub", "act"))
     resumed = done("run", "resume", "run-1", "--workers", "0", "--workspace", home / "hub")
     assert resumed["state"] == state_of(examined())
 

@@ -59,12 +59,14 @@ def place_name(place: Place) -> str:
 class Node:
     """A member's side. `shelf` is made when the first ask needs it: its data and the base model stay on this machine.
 
-    `folder` holds the journal, replies and private states; they are this member's alone.
+    `asker` is the coordinator's public act key in force, by the member's own copy of the ledger. `folder` holds the
+    journal, replies and private states; they are this member's alone.
     """
 
     member: str
     accord: Accord
     signed: bool
+    asker: str
     act: PrivateKey
     folder: Path
     make_shelf: Callable[[], Shelf]
@@ -115,7 +117,7 @@ class Node:
         return Parcel(tuple(documents), objects).to_bytes()
 
     def _ask(self, document: Envelope) -> Ask:
-        document.require(self.accord.coordinator.keys.act, who=self.accord.coordinator.name)
+        document.require(self.asker, who=self.accord.coordinator.name)
         ask = open_record(Ask, document)
         if ask.member != self.member:
             raise CallerError("node.not-for-me", expected=self.member, got=ask.member)

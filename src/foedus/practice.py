@@ -191,6 +191,7 @@ def nodes(practice: Practice, shelves: _Shelves, *, clock: Clock) -> dict[str, N
             member=name,
             accord=shelves.accord,
             signed=name in known.signed.get(shelves.accord.digest, ()),
+            asker=known.keys[shelves.accord.coordinator.name, "act"],
             act=private_key(workspace, "act", passphrase=practice.passphrase),
             folder=workspace.folder / "node",
             make_shelf=lambda name=name: shelves.of(name),  # type: ignore[misc]  # mypy reads no default of a lambda

@@ -329,7 +329,8 @@ class _Post:
             ask, name = open_record(Ask, document), sha256(document.to_bytes())
             answer = self._answered(name)
             done = answer is not None and answer.reply.outcome == "done"
-            open_still = answer is None and self.hall.clock() < parse(ask.not_after)
+            fresh = self.hall.clock() < parse(ask.not_after) and document.signed_by(self.hall.act.public)
+            open_still = answer is None and fresh
             if ask.body == body and ask.roster == self.roster and (done or open_still):
                 return name, document, answer
         ask = Ask(
