@@ -152,12 +152,14 @@ class Watched:
         return {"w": tensor}
 
 
-def test_one_update_is_open_at_a_time_however_many_members():
+@pytest.mark.parametrize(("limit_bytes", "most"), [(1, 1), (5 * 1_200_000, 5)])
+def test_no_more_updates_are_open_than_fit_the_limit_however_many_members(monkeypatch, limit_bytes, most):
+    monkeypatch.setattr("foedus.combine.update._OPEN_BYTES", limit_bytes)
     watched = Watched()
     gc.collect()
     total = combine(MEAN, [Update(f"m{i:02}", Fraction(1, 20), watched.open) for i in range(20)])
     assert len(watched.alive) == 20
-    assert watched.most == 1
+    assert watched.most == most
     torch.testing.assert_close(total["w"], torch.ones(300_000))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,8 +17,14 @@ from foedus.state import State, check_alike, check_finite
 
 __all__ = ["Update", "weighted_sum"]
 
-_BLOCK = 1 << 16
-"""Elements that are widened to float64 at a time (512 kB, within a cache): only speed depends on it, no bit does."""
+_BLOCK = 1 << 15
+"""Elements that are widened to float64 at a time (256 kB, within a cache): only speed depends on it, no bit does."""
+
+_SPAN = 1 << 20
+"""Elements that one thread adds up."""
+
+_OPEN_BYTES = 1 << 28
+"""Updates are held open together up to so many bytes, else one at a time: each pass over the sums serves them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,8 @@ class Update:
 def weighted_sum(updates: Sequence[Update]) -> State:
     """The sum of weight · delta, in member order, in float64, rounded once to the updates' dtype.
 
-    One update is open at a time, beside one float64 accumulator for each name. Weights are taken as they are.
+    Updates are open one at a time, small ones a few at a time (256 MB in all), beside one float64 sum for each name.
+    Weights are taken as they are.
 
     Raises:
         CallerError: `combine.no-updates`, `combine.duplicate-member`.
@@ -46,35 +55,64 @@ def weighted_sum(updates: Sequence[Update]) -> State:
             raise CallerError("combine.duplicate-member", member=one.member)
     like: State = {}
     total: State = {}
+    group: list[tuple[Update, State]] = []
     for update in ordered:
-        _add(total, like, update)
+        delta = _opened(update, like)
+        if not like:
+            like.update({name: torch.empty_like(tensor, device="meta") for name, tensor in delta.items()})
+            total.update({name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in delta.items()})
+        group.append((update, delta))
+        size_bytes = sum(tensor.nbytes for tensor in delta.values())
+        del delta
+        if size_bytes * (len(group) + 1) > _OPEN_BYTES:
+            _add(total, group)
+            group.clear()
+    _add(total, group)
     return {name: total.pop(name).to(like[name].dtype) for name in sorted(like)}
 
 
-def _add(total: State, like: State, update: Update) -> None:
-    """Open one update, see that it fits the first, add it, and let go of it. `like` keeps shapes and dtypes only."""
+def _opened(update: Update, like: State) -> State:
+    """A member's delta, once it is known to fit the first one, of which `like` keeps shapes and dtypes only."""
     delta = update.open()
-    if not like:
-        like.update({name: torch.empty_like(tensor, device="meta") for name, tensor in delta.items()})
-        total.update({name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in delta.items()})
     with _naming(update.member):
-        check_alike(like, delta)
-        check_finite(delta)
+        check_alike(like or delta, delta)
     for name, tensor in delta.items():
         if not tensor.is_floating_point():
             raise RunError("combine.not-floating", member=update.member, name=name, got=tensor.dtype)
-        _add_scaled(total[name].view(-1), tensor.detach().reshape(-1), float(update.weight))
+    return delta
 
 
-def _add_scaled(total: torch.Tensor, values: torch.Tensor, weight: float) -> None:
-    """The step total += weight · values. Multiply and add stay apart: some processors would fuse them, others not."""
-    buffer = torch.empty(min(_BLOCK, len(values)), dtype=torch.float64)
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK]
-        term = buffer[: len(block)]
-        term.copy_(block)
-        term *= weight
-        total[start : start + len(block)] += term
+def _add(total: State, group: Sequence[tuple[Update, State]]) -> None:
+    """The step total += Σ weight · delta over a group, in its order: block by block, so that sums stay in a cache.
+
+    What is not finite in an update is not finite in the sum either: so the sum is looked at, and an update only then.
+    """
+    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
+        for name, one in total.items():
+            values = [(float(update.weight), delta[name].detach().reshape(-1)) for update, delta in group]
+            flat, span = one.view(-1), _SPAN
+            jobs = [pool.submit(_add_span, flat, values, at, at + span) for at in range(0, len(flat), span)]
+            for job in jobs:
+                job.result()
+    try:
+        check_finite(total)
+    except CallerError:
+        for update, delta in group:
+            with _naming(update.member):
+                check_finite(delta)
+        raise
+
+
+def _add_span(total: torch.Tensor, values: Sequence[tuple[float, torch.Tensor]], first: int, end: int) -> None:
+    """One thread's share. Multiply and add stay apart: some processors would fuse them, others not."""
+    buffer = torch.empty(_BLOCK, dtype=torch.float64)
+    for start in range(first, min(end, len(total)), _BLOCK):
+        sums = total[start : min(start + _BLOCK, end)]
+        term = buffer[: len(sums)]
+        for weight, delta in values:
+            term.copy_(delta[start : start + len(sums)])
+            term *= weight
+            sums += term
 
 
 @contextmanager
