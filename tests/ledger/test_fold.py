@@ -547,6 +547,28 @@ def test_a_round_closes_once_in_order_and_within_the_plan():
     refused(scene, "wrong-round")
 
 
+def test_what_the_hub_refused_is_counted_once_a_round_and_adds_up_outside_runs():
+    scene = running()
+    scene.act("hub", acts.Refuse(code="hub.forged-node", source="10.0.0.9", count=3, run="r1", round=1))
+    scene.act("hub", acts.Refuse(code="hub.forged-node", source="10.0.0.9", count=1, run="r1", round=2))
+    for count in (2, 5):
+        scene.act("hub", acts.Refuse(code="hub.forged-node", source="10.0.0.9", count=count))
+    assert scene.fold().refusals == {
+        ("r1", 1, "hub.forged-node", "10.0.0.9"): 3,
+        ("r1", 2, "hub.forged-node", "10.0.0.9"): 1,
+        ("", 0, "hub.forged-node", "10.0.0.9"): 7,
+    }
+    scene.act("hub", acts.Refuse(code="hub.forged-node", source="10.0.0.9", count=1, run="r1", round=2))
+    refused(scene, "refused-twice")
+    for wrong, code in (({"run": "r9", "round": 1}, "run-not-open"), ({"round": 1}, "wrong-round")):
+        scene = running()
+        scene.act("hub", acts.Refuse(code="hub.forged-node", source="bank-a", count=1, **wrong))
+        refused(scene, code)
+    scene = running()
+    scene.act("bank-a", acts.Refuse(code="hub.forged-node", source="bank-b", count=1))
+    refused(scene, "not-entitled")
+
+
 def test_a_round_of_a_run_that_is_not_open_is_refused():
     scene = Scene().in_force()
     scene.act("hub", close_round(1))

@@ -148,7 +148,7 @@ class Consortium:
     keys in force by (party, purpose); `key_log` all that ever were, each with the index from which it counted.
     `chains` are the digests of each actor's entries in order. `cards` and `runs` are by member and by run name;
     `evidence` and `verdicts` by their digests; `replies` tells whose reply entered a round; `erased` who erased an
-    object.
+    object; `refusals` how often the hub turned something away, by run (empty outside one), round, code and source.
     """
 
     size: int = 0
@@ -172,6 +172,7 @@ class Consortium:
     proposals: Mapping[str, ProposalState] = field(default_factory=dict)
     replacements: Mapping[str, Replacement] = field(default_factory=dict)
     erased: Mapping[str, str] = field(default_factory=dict)
+    refusals: Mapping[tuple[str, int, str, str], int] = field(default_factory=dict)
 
     @property
     def heads(self) -> dict[str, tuple[int, str]]:

@@ -60,6 +60,7 @@ class Draft:
     proposals: dict[str, ProposalState] = field(default_factory=dict)
     replacements: dict[str, Replacement] = field(default_factory=dict)
     erased: dict[str, str] = field(default_factory=dict)
+    refusals: dict[tuple[str, int, str, str], int] = field(default_factory=dict)
 
     def view(self) -> Consortium:
         """The draft read as a consortium: it shares the draft's mappings and is for use within one rule."""
@@ -511,6 +512,24 @@ def _revoke(draft: Draft, _site: Site, act: acts.Revoke) -> None:
     if state is None or state.revoked is not None or ballot is None or ballot.outcome != "approved":
         raise Refused("not-approved", digest=act.proposal, matter="revoke")
     draft.proposals[act.proposal] = replace(state, revoked=act)
+
+
+# ── the hub ──────────────────────────────────────────────────────────────────
+
+
+@_rule(acts.Refuse)
+def _refuse(draft: Draft, _site: Site, act: acts.Refuse) -> None:
+    """Counts of one code and source stand once in a round; outside a run they add up."""
+    place = (act.run or "", act.round, act.code, act.source)
+    if act.run is None:
+        if act.round:
+            raise Refused("wrong-round", run="–", expected=0, got=act.round, rounds=0)
+    else:
+        if act.run not in draft.runs:
+            raise Refused("run-not-open", run=act.run)
+        if place in draft.refusals:
+            raise Refused("refused-twice", what=act.code, source=act.source, run=act.run, round=act.round)
+    draft.refusals[place] = draft.refusals.get(place, 0) + act.count
 
 
 @_rule(acts.Erase)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from foedus.core.errors import CallerError
-from foedus.records.base import Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Text
+from foedus.records.base import Code, Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Text
 
 __all__ = [
     "BODIES",
@@ -29,6 +29,7 @@ __all__ = [
     "Propose",
     "ProposeAccord",
     "Publish",
+    "Refuse",
     "RegisterCard",
     "ReplaceKey",
     "Revoke",
@@ -220,6 +221,21 @@ class Revoke(Record):
     reason: Text
 
 
+class Refuse(Record):
+    """`hub.refused`, by the coordinator: what its hub turned away, once a code and source in a round.
+
+    `source` is a member's name or a network address; `count` says how often. `run` and `round` say when; none outside
+    a run. Many sources of one code are counted together under the source `others`.
+    """
+
+    kind: ClassVar[str] = "hub.refused"
+    code: Code
+    source: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:%-]*$", max_length=100)
+    count: Positive
+    run: Name | None = None
+    round: Int = 0
+
+
 class Erase(Record):
     """`object.erase`, by whoever owns the object: it is gone on purpose, not missing."""
 
@@ -232,7 +248,7 @@ BODIES: dict[str, type[Record]] = {
     body.kind: body
     for body in (
         ProposeAccord, SignAccord, Leave, RotateKey, ReplaceKey, RegisterCard, OpenRun, CloseRound, CloseRun,
-        EnterEvidence, EnterVerdicts, Propose, Vote, CloseVote, Publish, Revoke, Erase,
+        EnterEvidence, EnterVerdicts, Propose, Vote, CloseVote, Publish, Revoke, Refuse, Erase,
     )
 }  # fmt: skip
 

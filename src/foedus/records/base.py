@@ -27,6 +27,7 @@ from foedus.core.keys import PUBLIC_KEY, PrivateKey
 __all__ = [
     "BasisPoints",
     "Bool",
+    "Code",
     "Day",
     "Decimal",
     "Digest",
@@ -140,6 +141,7 @@ BasisPoints = Annotated[int, BeforeValidator(_integer), AfterValidator(lambda v:
 Bool = Annotated[bool, BeforeValidator(_boolean)]
 Text = Annotated[str, AfterValidator(_text), StringConstraints(min_length=1, max_length=10_000)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._-]{0,99}$")]
 Digest = Annotated[str, StringConstraints(pattern=f"^{DIGEST.pattern}$")]
 PublicKey = Annotated[str, StringConstraints(pattern=f"^(?:{PUBLIC_KEY.pattern})$")]
 Decimal = Annotated[str, BeforeValidator(_decimal)]

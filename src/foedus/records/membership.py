@@ -1,22 +1,45 @@
-"""Documents that travel as files before there is a hub: a workspace's page, invitations, answers, copies of a ledger.
+"""Documents about who takes part and how they reach each other: a workspace's page, invitations, answers, copies of a
+ledger, the hub's greeting, a node's transport key.
 
-An invitation is signed by the coordinator's act key, an answer by the new member's act key. A copy of the ledger needs
-no signature: its checkpoint and its entries carry theirs.
+An invitation and a greeting are signed by the coordinator's act key, an answer and a node's key by the member's. A
+copy of the ledger needs no signature: its checkpoint and its entries carry theirs.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from foedus.records.accord import CoordinatorKeys, MemberKeys, Role
-from foedus.records.base import Digest, Int, ListOf, Name, Record, SetOf, Text
+from foedus.records.base import Digest, Instant, Int, ListOf, Name, Record, SetOf, Text
 
-__all__ = ["Invitation", "Joined", "LedgerCopy", "WorkspacePage"]
+__all__ = ["Greeting", "HubAddress", "Invitation", "Joined", "LedgerCopy", "NodeKey", "WorkspacePage"]
 
 
-class WorkspacePage(Record):
+class HubAddress(Record):
+    """Where a hub is reached, as `host:port`, and the certificate (PEM) of the authority that signs its own."""
+
+    kind: ClassVar[str] = "hub-address"
+
+    address: str = Field(pattern=r"^(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$", max_length=300)
+    certificate: Text
+
+
+class _MayNameHub(Record):
+    """A document with a field `hub` that is left out where there is none, so that paper needs no other spelling."""
+
+    hub: HubAddress | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_empty_hub(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        if data["hub"] is None:
+            del data["hub"]
+        return data
+
+
+class WorkspacePage(_MayNameHub):
     """`workspace.json`: whose folder this is. A member's page holds what it learned from its invitation.
 
     `anchor` is the digest of the first accord, once this party knows it from its invitation or its own signature.
@@ -36,8 +59,11 @@ class WorkspacePage(Record):
     siblings: dict[Name, Text] = Field(default_factory=dict)
 
 
-class Invitation(Record):
-    """The coordinator asks a party to join under a name. The nonce makes each invitation another."""
+class Invitation(_MayNameHub):
+    """The coordinator asks a party to join under a name. The nonce makes each invitation another.
+
+    `hub`: where the answer can be sent; without one it travels as a file.
+    """
 
     kind: ClassVar[str] = "invitation"
 
@@ -78,3 +104,38 @@ class LedgerCopy(Record):
     size: Int
     checkpoint: str
     leaves: ListOf[str]
+
+
+class Greeting(Record):
+    """What a hub says of itself, signed by the coordinator: its clock, its version, and how far its ledger reaches.
+
+    `protocol` is what both sides must speak alike; `foedus` is the version, for people.
+    """
+
+    kind: ClassVar[str] = "greeting"
+
+    v: Literal[1] = 1
+    coordinator: Name
+    consortium: Name | None
+    protocol: Int
+    foedus: Text
+    at: Instant
+    entries: Int
+
+
+class NodeKey(Record):
+    """A member says, under its act key, by which transport key (EC P-384, PEM) its node connects.
+
+    The latest `issued_at` counts. `numerics` says on what kind of machine the node works. Never evidence: what a node
+    says is signed by the act key as well.
+    """
+
+    kind: ClassVar[str] = "node-key"
+
+    v: Literal[1] = 1
+    member: Name
+    public: Text
+    protocol: Int
+    foedus: Text
+    numerics: dict[str, Text] = Field(default_factory=dict)
+    issued_at: Instant

@@ -15,16 +15,23 @@ from foedus.core.rng import SecretRng
 from foedus.records.accord import CoordinatorKeys, MemberKeys
 from foedus.records.acts import possession_message
 from foedus.records.base import open_record
-from foedus.records.membership import Invitation, Joined, WorkspacePage
+from foedus.records.membership import HubAddress, Invitation, Joined, WorkspacePage
 from foedus.workspace.folder import PAGE, Workspace, keep_page, make_member_keys, open_workspace, private_key
 
 __all__ = ["collect_joined", "coordinator_keys", "invite", "join", "joined_keys", "read_invitation"]
 
 
 def invite(
-    workspace: Workspace, member: str, roles: Sequence[str] = ("contributor",), *, passphrase: str | None = None
+    workspace: Workspace,
+    member: str,
+    roles: Sequence[str] = ("contributor",),
+    *,
+    hub: HubAddress | None = None,
+    passphrase: str | None = None,
 ) -> bytes:
-    """An invitation parcel for a new member; the same one again while it is unanswered and asks for the same roles.
+    """An invitation parcel for a new member; the same one again while it is unanswered and says the same.
+
+    With `hub`, the member's machine can answer by itself; without, the answer travels as a file.
 
     Raises:
         CallerError: `workspace.wrong-role`, `workspace.joined-already`; `yaml.…` or `accord.…` for a broken draft.
@@ -35,7 +42,7 @@ def invite(
         raise CallerError("workspace.joined-already", member=member)
     if path.exists():
         earlier = read_invitation(sent := read_bytes(path))
-        if earlier.roles == tuple(sorted(roles)):
+        if (earlier.roles, earlier.hub) == (tuple(sorted(roles)), hub):
             return sent
     page = workspace.page
     invitation = Invitation.model_validate(
@@ -47,6 +54,7 @@ def invite(
             "roles": tuple(sorted(roles)),
             "nonce": SecretRng().hex(16),
             "anchor": page.anchor,
+            "hub": hub,
         }
     )
     data = Parcel.of([invitation.sign(private_key(workspace, "act", passphrase=passphrase))]).to_bytes()
@@ -100,6 +108,7 @@ def join(folder: Path, data: bytes, *, passphrase: str | None = None) -> bytes:
         coordinator_keys=invitation.keys,
         consortium=invitation.consortium,
         anchor=invitation.anchor,
+        hub=invitation.hub,
     )
     keep_page(Workspace(folder, page), page)
     return back
