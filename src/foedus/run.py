@@ -17,7 +17,7 @@ the accord says `custody: one-process`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
@@ -307,7 +307,7 @@ class _Post:
                 got[member].append(answer)
                 if answer is None:
                     asked.setdefault(member, []).append((which, name, document, body))
-        messages = {member: self._message(parts) for member, parts in asked.items()}
+        messages = _Messages({m: [(d, b) for _, _, d, b in parts] for m, parts in asked.items()}, self.hall.store)
         for member, raw in self.engine.carry(messages, deadline_seconds=self.deadline_seconds):
             came = self._read(member, asked[member], raw)
             for (which, name, _, _), one in zip(asked[member], came, strict=True):
@@ -348,11 +348,6 @@ class _Post:
     def _ask_path(self, member: str, round_: int, number: int, attempt: int) -> Path:
         return self.hall.folder / "asks" / member / f"{round_}-{number}-{attempt}.json"
 
-    def _message(self, parts: list[tuple[int, str, Envelope, AskBody]]) -> bytes:
-        needed = {name for _, _, _, body in parts for name in _named(body)}
-        objects = {name: self.hall.store.get(name) for name in sorted(needed)}
-        return Parcel(tuple(document for _, _, document, _ in parts), objects).to_bytes()
-
     def _read(
         self, member: str, parts: list[tuple[int, str, Envelope, AskBody]], raw: bytes | str
     ) -> list[Answer | LeftOut]:
@@ -390,6 +385,27 @@ class _Post:
             return None
         reply = path.read_text()
         return Answer(reply, open_record(Reply, Envelope.from_bytes(self.hall.store.get(reply))))
+
+
+class _Messages(Mapping[str, bytes]):
+    """The message to each member, put together when it is read: the states that asks name are in memory once."""
+
+    def __init__(self, asks: Mapping[str, list[tuple[Envelope, AskBody]]], store: ObjectStore) -> None:
+        self._asks, self._store = asks, store
+        self._objects: dict[str, bytes] = {}
+
+    def __getitem__(self, member: str) -> bytes:
+        asks = self._asks[member]
+        needed = {name for _, body in asks for name in _named(body)}
+        for name in needed - self._objects.keys():
+            self._objects[name] = self._store.get(name)
+        return Parcel(tuple(document for document, _ in asks), {n: self._objects[n] for n in needed}).to_bytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._asks)
+
+    def __len__(self) -> int:
+        return len(self._asks)
 
 
 def _named(body: AskBody) -> tuple[str, ...]:

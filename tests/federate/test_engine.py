@@ -27,8 +27,8 @@ def engine():
     """Makes engines and sees to it that each leaves no process behind."""
     made = []
 
-    def make(deliver, workers):
-        made.append(InProcess(deliver, workers=workers))
+    def make(deliver, workers, **settings):
+        made.append(InProcess(deliver, workers=workers, **settings))
         return made[-1]
 
     yield make
@@ -117,6 +117,90 @@ def test_who_waits_behind_a_late_member_is_late_too(engine):
         return echo(member, message)
 
     assert carried(engine(slow, 1), seconds=0.5) == dict.fromkeys("abc", "engine.late")
+
+
+# ── late replies ─────────────────────────────────────────────────────────────
+
+
+def waits_for(path):
+    """Delivery in which member a answers its first message once the file is there."""
+
+    def deliver(member, message):
+        while (member, message) == ("a", b"1") and not path.exists():
+            time.sleep(0.01)
+        return echo(member, message)
+
+    return deliver
+
+
+def late_replies(engine):
+    end = time.monotonic() + 20
+    while not (came := engine.late()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return came
+
+
+def test_a_kept_late_member_works_on_beside_the_others_and_its_reply_comes_once(engine, tmp_path):
+    one = engine(waits_for(tmp_path / "go"), 1, keep_late=True)
+    assert carried(one, seconds=0.5) == dict.fromkeys("abc", "engine.late")
+    assert one.late() == []
+    # The others of its worker are served; the member itself is asked nothing while it works.
+    assert carried(one, {"a": b"x", "b": b"y", "c": b"z"}) == {"a": "engine.busy", "b": b"b:y", "c": b"c:z"}
+    (tmp_path / "go").touch()
+    assert late_replies(one) == [("a", b"a:1")]
+    assert one.late() == []
+    assert carried(one, {"a": b"again"}) == {"a": b"a:again"}
+
+
+def test_who_is_not_kept_never_answers_late(engine, tmp_path):
+    one = engine(waits_for(tmp_path / "go"), 1)
+    assert carried(one, seconds=0.5) == dict.fromkeys("abc", "engine.late")
+    (tmp_path / "go").touch()
+    assert carried(one, {"a": b"x"}) == {"a": b"a:x"}
+    assert one.late() == []
+
+
+def test_a_late_member_whose_worker_dies_is_free_again_and_answers_nothing(engine, tmp_path):
+    def dies(member, message):
+        if message == b"1":
+            (tmp_path / "pid").write_text(str(os.getpid()))
+            time.sleep(30)
+        return echo(member, message)
+
+    one = engine(dies, 2, keep_late=True)
+    assert carried(one, {"a": b"1"}, seconds=0.5) == {"a": "engine.late"}
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    end = time.monotonic() + 20
+    while carried(one, {"a": b"2"}) != {"a": b"a:2"} and time.monotonic() < end:
+        assert one.late() == []
+    assert carried(one, {"a": b"3"}) == {"a": b"a:3"}
+
+
+def test_no_more_late_members_are_kept_than_there_are_workers(engine):
+    def slow(member, message):
+        time.sleep(30 if message == b"slow" else 0)
+        return echo(member, message)
+
+    one = engine(slow, 1, keep_late=True)
+    for member in "abc":
+        assert carried(one, {member: b"slow"}, seconds=0.2) == {member: "engine.late"}
+        assert len(multiprocessing.active_children()) == 1
+    assert carried(one, {"a": b"1", "b": b"2", "c": b"3"}) == {"a": b"a:1", "b": b"b:2", "c": "engine.busy"}
+
+
+def test_a_message_is_read_once_and_when_it_is_sent(engine):
+    read = []
+
+    class Lazy(dict):
+        def __getitem__(self, member):
+            read.append(member)
+            return super().__getitem__(member)
+
+    one = engine(echo, 1)
+    for member, reply in one.carry(Lazy(MESSAGES), deadline_seconds=20):
+        assert reply == echo(member, MESSAGES[member])
+        assert len(read) <= "abc".index(member) + 2
+    assert read == ["a", "b", "c"]
 
 
 def test_in_one_process_a_deadline_stops_the_next_member_but_not_the_one_at_work(engine):

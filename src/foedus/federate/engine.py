@@ -4,6 +4,9 @@
 memory once and each worker is single-threaded. A member always goes to the same worker, which keeps what it prepared.
 A worker that dies takes nothing with it: the member that it worked for is left out of the step, and a new worker takes
 the next one. A message that a node refuses as a whole comes back as the code of its error.
+
+Who is late at a deadline is ended with its worker; or, with `keep_late`, goes on working beside the others until its
+reply is there, and is asked nothing in between.
 """
 
 from __future__ import annotations
@@ -30,7 +33,14 @@ class Engine(Protocol):
     """Carries one step's messages."""
 
     def carry(self, messages: Mapping[str, bytes], *, deadline_seconds: float) -> Iterator[tuple[str, bytes | str]]:
-        """Each member with its reply as it arrives, or with the code of why there is none."""
+        """Each member with its reply as it arrives, or with the code of why there is none.
+
+        `messages[member]` may be built when it is read: an engine reads each once, when it sends it, and keeps no more
+        of them than it is sending.
+        """
+
+    def late(self) -> list[tuple[str, bytes]]:
+        """Replies that came after the deadline of their step, each once. Never waits for one."""
 
     def close(self) -> None:
         """Let go of processes and connections."""
@@ -42,28 +52,45 @@ class _Worker:
     pipe: Connection
     busy: str | None = None
 
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
+
 
 @dataclass(slots=True)
 class InProcess:
-    """Members in this process (`workers=0`), or on forked workers that share this process's memory."""
+    """Members in this process (`workers=0`), or on forked workers that share this process's memory.
+
+    In this process nobody is late but who was not reached: the one at work is waited for.
+    """
 
     deliver: Deliver
     workers: int = 0
+    keep_late: bool = False
     _pool: dict[int, _Worker] = field(default_factory=dict)
     _homes: dict[str, int] = field(default_factory=dict)
+    _aside: list[_Worker] = field(default_factory=list)
 
     def carry(self, messages: Mapping[str, bytes], *, deadline_seconds: float) -> Iterator[tuple[str, bytes | str]]:
-        """Each member with its reply, or `engine.late`, `engine.member-gone` or the code of the node's error."""
+        """Each member with its reply, or `engine.late`, `engine.busy` while it still works on an earlier message,
+        `engine.member-gone`, or the code of the node's error.
+        """
+        end = time.monotonic() + deadline_seconds
         if not self.workers:
-            end = time.monotonic() + deadline_seconds
             for member in sorted(messages):
                 now = time.monotonic()
                 yield member, _delivered(self.deliver, member, messages[member]) if now < end else "engine.late"
             return
-        yield from self._carry_on_workers(messages, time.monotonic() + deadline_seconds)
+        busy = {worker.busy for worker in self._aside}
+        yield from ((member, "engine.busy") for member in sorted(messages) if member in busy)
+        free = [member for member in sorted(messages) if member not in busy]
+        yield from self._carry_on_workers(free, messages, end)
 
-    def _carry_on_workers(self, messages: Mapping[str, bytes], end: float) -> Iterator[tuple[str, bytes | str]]:
-        queues = self._queues(sorted(messages))
+    def _carry_on_workers(
+        self, members: Sequence[str], messages: Mapping[str, bytes], end: float
+    ) -> Iterator[tuple[str, bytes | str]]:
+        queues = self._queues(members)
         for slot in queues:
             self._send_next(slot, queues, messages)
         while any(worker.busy for worker in self._pool.values()):
@@ -75,18 +102,16 @@ class InProcess:
                 slot = pipes[pipe]  # type: ignore[index]  # wait gives back the pipes it was given
                 worker = self._pool[slot]
                 member, worker.busy = worker.busy or "", None
-                try:
-                    reply = worker.pipe.recv()
-                except (EOFError, OSError):
+                if (reply := _received(worker)) is None:
                     reply = "engine.member-gone"
-                    self._drop(slot)
+                    self._pool.pop(slot).end()
                 if time.monotonic() < end:
                     self._send_next(slot, queues, messages)
                 yield member, reply
         for slot, worker in list(self._pool.items()):
             if worker.busy:
                 yield worker.busy, "engine.late"
-                self._drop(slot)
+                self._put_aside(slot)
         for queue in queues.values():
             for member in queue:
                 yield member, "engine.late"
@@ -102,14 +127,37 @@ class InProcess:
         if not queues.get(slot):
             return
         if slot in self._pool and not self._pool[slot].process.is_alive():
-            self._drop(slot)  # it died between two steps
+            self._pool.pop(slot).end()  # it died between two steps
         if slot not in self._pool:
             self._pool[slot] = self._start()
         member = queues[slot].pop(0)
+        message = messages[member]
         worker = self._pool[slot]
         worker.busy = member
         with contextlib.suppress(OSError):  # it died just now: reading from its pipe will say so
-            worker.pipe.send((member, messages[member]))
+            worker.pipe.send(member)
+            worker.pipe.send_bytes(message)
+
+    def _put_aside(self, slot: int) -> None:
+        """A late worker makes room for a new one. As many are kept as there are slots: beyond, the oldest ends."""
+        worker = self._pool.pop(slot)
+        if not self.keep_late:
+            worker.end()
+            return
+        self._aside.append(worker)
+        if len(self._aside) > self.workers:
+            self._aside.pop(0).end()
+
+    def late(self) -> list[tuple[str, bytes]]:
+        """Replies of members whose worker was kept at the deadline; a message that a node refused has none."""
+        came = []
+        for worker in list(self._aside):
+            if worker.pipe.poll():
+                if isinstance(reply := _received(worker), bytes):
+                    came.append((worker.busy or "", reply))
+                self._aside.remove(worker)
+                worker.end()
+        return sorted(came)
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("fork")
@@ -119,16 +167,21 @@ class InProcess:
         theirs.close()
         return _Worker(process, ours)
 
-    def _drop(self, slot: int) -> None:
-        worker = self._pool.pop(slot)
-        worker.pipe.close()
-        worker.process.kill()
-        worker.process.join()
-
     def close(self) -> None:
         """End the workers."""
-        for slot in list(self._pool):
-            self._drop(slot)
+        for worker in (*self._pool.values(), *self._aside):
+            worker.end()
+        self._pool.clear()
+        self._aside.clear()
+
+
+def _received(worker: _Worker) -> bytes | str | None:
+    """A worker's answer: the reply's bytes or a code; None when the worker is gone."""
+    try:
+        code: str | None = worker.pipe.recv()
+        return worker.pipe.recv_bytes() if code is None else code
+    except (EOFError, OSError):
+        return None
 
 
 def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
@@ -137,10 +190,15 @@ def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the coordinator's to handle
     while True:
         try:
-            member, message = pipe.recv()
+            member: str = pipe.recv()
+            reply = _delivered(deliver, member, pipe.recv_bytes())
         except EOFError:
             return
-        pipe.send(_delivered(deliver, member, message))
+        if isinstance(reply, str):
+            pipe.send(reply)
+        else:
+            pipe.send(None)
+            pipe.send_bytes(reply)
 
 
 def _delivered(deliver: Deliver, member: str, message: bytes) -> bytes | str:
