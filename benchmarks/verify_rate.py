@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
@@ -22,9 +23,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import process_time
 
+from page import write_section
+
 from foedus.core.digest import sha256
 from foedus.core.envelope import Envelope, b64, pae
-from foedus.core.files import write_atomic
 from foedus.core.keys import PrivateKey, Purpose, generate, verify
 from foedus.ledger import Ledger, leaf_bytes, merkle, verify_structure
 from foedus.ledger.fold import resolve, shares
@@ -49,8 +51,6 @@ from foedus.records.accord import (
 )
 from foedus.records.base import Record
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- verify: begin -->", "<!-- verify: end -->"
 GOAL = 0.5
 MEMBERS = ("bank-a", "bank-b", "bank-c", "bank-d", "bank-e")
 AT = "2026-11-22T08:00:00Z"
@@ -181,6 +181,7 @@ def measure(entries: int, repeats: int) -> dict[str, object]:
         "ratio": round(statistics.median(ratios), 3),
         "ratio_lowest": round(ratios[0], 3),
         "ratio_highest": round(ratios[-1], 3),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -204,7 +205,7 @@ def section(result: dict[str, object]) -> str:
             f"| structure alone | {result['structure_per_second']} |",
             f"| the whole ledger | {result['ledger_per_second']} |",
             "",
-            f"Whole beside raw: {ratio:.3f} ({turns}; the machine was shared with other work); the goal "
+            f"Whole beside raw: {ratio:.3f} ({turns}; load of the machine {result['load']}); the goal "
             f"of at least {GOAL}: {met}. Each entry costs one signature check "
             f"and one canonicalisation; a test counts both. Python {platform.python_version()}, "
             f"{datetime.now(UTC):%Y-%m-%d}.",
@@ -216,21 +217,12 @@ def section(result: dict[str, object]) -> str:
     )
 
 
-def write_docs(text: str, page: Path) -> None:
-    """Put the section between the page's markers."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{page} has no lines {BEGIN} and {END} to write between")
-    write_atomic(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--entries", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5, help="the rates printed are medians")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--write-docs", action="store_true", help=f"put the figures into {PAGE.name}")
+    parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
     result = measure(options.entries, options.repeats)
     if options.json:
@@ -239,7 +231,7 @@ def main() -> None:
         for name, value in result.items():
             print(f"{name:28} {value}")
     if options.write_docs:
-        write_docs(section(result), PAGE)
+        write_section("verify", section(result))
 
 
 if __name__ == "__main__":
