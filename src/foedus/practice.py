@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foedus.accord import compile_plan
+from foedus.accord import compile_plan, findings, read_draft
 from foedus.core.clock import Clock, now
 from foedus.core.errors import CallerError, IdentityError, RunError
+from foedus.core.files import write_atomic
 from foedus.data.card import register_act, salted
 from foedus.data.key import KEY_FILE, data_key
 from foedus.data.parts import Parts, open_parts
@@ -38,13 +39,21 @@ from foedus.workspace import (
     Workspace,
     act,
     collect_acts,
+    collect_joined,
     consortium,
+    create_coordinator,
     export_ledger,
+    invite,
+    join,
+    keep_siblings,
     make_act,
     open_workspace,
     pending,
     private_key,
+    propose_accord,
     readable_private_keys,
+    receive_accord,
+    sign_accord,
     take_ledger,
     working,
 )
@@ -52,6 +61,7 @@ from foedus.workspace import (
 __all__ = [
     "Practice",
     "draft_from_run",
+    "found",
     "open_practice",
     "parts_of",
     "register",
@@ -87,6 +97,36 @@ class Practice:
         copy = export_ledger(self.hub)
         for workspace in self.members.values():
             take_ledger(workspace, copy, passphrase=self.passphrase)
+
+
+def found(folder: Path, draft: str, *, source: str, passphrase: str | None = None, clock: Clock = now) -> Practice:
+    """A new consortium below a folder: a workspace for each party that the draft of an accord names, the accord signed
+    by every member. `source` says where the draft is from.
+
+    Raises:
+        CallerError: `practice.real-accord` for an accord without `custody: one-process`; `accord.…` and
+            `workspace.accord-has-problems` for one that cannot work; `workspace.exists`.
+    """
+    accord = read_draft(draft, source=source).accord
+    if accord.custody != "one-process":
+        raise CallerError("practice.real-accord", path=source, got=accord.custody)
+    if problems := [one.code for one in findings(accord) if one.level == "problem"]:
+        raise CallerError("workspace.accord-has-problems", source=source, codes=", ".join(problems))
+    names, party = [member.name for member in accord.members], accord.coordinator.name
+    hub = create_coordinator(
+        folder / party, party, members=names, passphrase=passphrase, custody="one-process"
+    )  # fmt: skip
+    write_atomic(hub.draft, draft.encode())
+    for member in accord.members:
+        invitation = invite(hub, member.name, member.roles, passphrase=passphrase)
+        collect_joined(hub, join(folder / member.name, invitation, passphrase=passphrase))
+    made = keep_siblings([folder / name for name in (party, *names)])
+    offer = propose_accord(made[party], passphrase=passphrase, clock=clock)
+    for name in names:
+        accord = receive_accord(made[name], offer.parcel, passphrase=passphrase)
+        signature = sign_accord(made[name], accord, passphrase=passphrase, clock=clock)
+        collect_acts(made[party], [signature], passphrase=passphrase, clock=clock)
+    return open_practice(folder / party, passphrase=passphrase)
 
 
 def open_practice(folder: Path, *, passphrase: str | None = None) -> Practice:

@@ -81,7 +81,7 @@ def test_real_parties_accord_is_not_practised_and_leaves_nothing_behind(tmp_path
     (tmp_path / "accord.yaml").write_text(accord_text(custody="separate"))
     with pytest.raises(foedus.FoedusError) as raised:
         foedus.Practice(tmp_path / "mine", accord=tmp_path / "accord.yaml")
-    assert raised.value.code == "api.separate-custody"
+    assert raised.value.code == "practice.real-accord"
     assert not (tmp_path / "mine").exists()
 
 

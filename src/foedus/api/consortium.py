@@ -12,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from foedus import run as hall
-from foedus.accord import findings, read_draft
 from foedus.api.show import Page, Table, View, rounded
 from foedus.api.trust import Release
 from foedus.core.clock import now
@@ -22,22 +21,11 @@ from foedus.core.messages import say
 from foedus.demo import opening, scenario
 from foedus.demo.story import Ending, tell
 from foedus.ledger.consortium import RunState
-from foedus.practice import draft_from_run, open_practice, register, run_here
+from foedus.practice import draft_from_run, found, open_practice, register, run_here
 from foedus.records import evidence
 from foedus.records.accord import Accord
 from foedus.release import desk
-from foedus.workspace import (
-    collect_acts,
-    collect_joined,
-    create_coordinator,
-    invite,
-    join,
-    keep_siblings,
-    open_workspace,
-    propose_accord,
-    receive_accord,
-    sign_accord,
-)
+from foedus.workspace import collect_acts, open_workspace
 from foedus.workspace.folder import PAGE
 
 __all__ = ["CreditReport", "Demo", "Outcome", "Practice", "run_demo"]
@@ -138,15 +126,17 @@ class Practice:
     ['bank-a', 'bank-b', 'bank-c']
 
     Raises:
-        CallerError: `api.nothing-here`; `api.separate-custody` for an accord of real parties; `accord.…` and
+        CallerError: `api.nothing-here`; `practice.real-accord` for an accord of real parties; `accord.…` and
             `workspace.accord-has-problems` for one that cannot work; `workspace.exists`.
     """
 
     def __init__(self, folder: str | Path, *, accord: str | Path | None = None, passphrase: str | None = None) -> None:
         self.folder = Path(folder).absolute()
         self._passphrase = passphrase
-        hub = _hub_of(self.folder) if accord is None else _found(self.folder, Path(accord), passphrase)
-        self._practice = open_practice(hub, passphrase=passphrase)
+        if accord is None:
+            self._practice = open_practice(_hub_of(self.folder), passphrase=passphrase)
+        else:
+            self._practice = found(self.folder, read_text(Path(accord)), source=str(accord), passphrase=passphrase)
 
     def __repr__(self) -> str:
         return f"Practice({str(self.folder)!r})"
@@ -323,28 +313,3 @@ def _hub_of(folder: Path) -> Path:
         if (place / PAGE).is_file() and open_workspace(place).is_coordinator:
             return place
     raise CallerError("api.nothing-here", folder=str(folder))
-
-
-def _found(folder: Path, source: Path, passphrase: str | None) -> Path:
-    """Make every party's workspace, and have them all sign the accord; gives the coordinator's."""
-    text = read_text(source)
-    draft = read_draft(text, source=str(source)).accord
-    if draft.custody != "one-process":
-        raise CallerError("api.separate-custody", path=str(source), got=draft.custody)
-    if problems := [one.code for one in findings(draft) if one.level == "problem"]:
-        raise CallerError("workspace.accord-has-problems", source=str(source), codes=", ".join(problems))
-    names = [member.name for member in draft.members]
-    hub = create_coordinator(
-        folder / draft.coordinator.name, draft.coordinator.name, members=names, passphrase=passphrase,
-        custody="one-process",
-    )  # fmt: skip
-    write_atomic(hub.draft, text.encode())
-    for member in draft.members:
-        parcel = invite(hub, member.name, member.roles, passphrase=passphrase)
-        collect_joined(hub, join(folder / member.name, parcel, passphrase=passphrase))
-    made = keep_siblings([folder / name for name in (hub.party, *names)])
-    offer = propose_accord(made[hub.party], passphrase=passphrase)
-    for name in names:
-        accord = receive_accord(made[name], offer.parcel, passphrase=passphrase)
-        collect_acts(made[hub.party], [sign_accord(made[name], accord, passphrase=passphrase)], passphrase=passphrase)
-    return hub.folder

@@ -23,25 +23,13 @@ from foedus.core.parcel import Parcel
 from foedus.data.key import KEY_FILE
 from foedus.demo.compare import alone_answers, alone_on, apart, pooled_on
 from foedus.demo.scenarios import Row, Scenario, write_member
-from foedus.practice import Practice, draft_from_run, open_practice, register, run_here
+from foedus.practice import Practice, draft_from_run, found, register, run_here
 from foedus.records.accord import Accord
 from foedus.records.evidence import CreditReport, Figure
 from foedus.release import desk
 from foedus.release.verify import verify_bundle
 from foedus.run import Event, Outcome
-from foedus.workspace import (
-    collect_acts,
-    collect_joined,
-    create_coordinator,
-    drafted_accord,
-    invite,
-    join,
-    keep_siblings,
-    open_workspace,
-    propose_accord,
-    receive_accord,
-    sign_accord,
-)
+from foedus.workspace import collect_acts
 
 __all__ = ["Ending", "tell"]
 
@@ -115,30 +103,16 @@ def _step(line: Say, number: int, name: str, text: str) -> None:
 
 def _agree(told: Scenario, folder: Path, rows: list[Row], line: Say, clock: Clock) -> tuple[Practice, Accord]:
     """Workspaces, invitations, keys, and the accord signed by everybody."""
-    members = sorted({row.member for row in rows})
-    hub = create_coordinator(folder / "hub", "hub", members=members, custody="one-process")
-    write_atomic(hub.draft, told.accord.encode())
-    for name in members:
-        role = "auditor" if name == AUDITOR else "contributor"
-        collect_joined(hub, join(folder / name, invite(hub, name, (role,))))
-        write_member(folder / name, name, rows, told)
+    practice = found(folder, told.accord, source=f"{told.name}.yaml", clock=clock)
+    for name, workspace in practice.members.items():
+        write_member(workspace.folder, name, rows, told)
         key = hashlib.sha256(f"foedus demo {told.name} {name}".encode()).hexdigest()
-        write_atomic(
-            folder / name / KEY_FILE, key.encode() + b"\n", mode=0o600
-        )  # known, so that a demo repeats to the bit
-    keep_siblings([folder / name for name in ("hub", *members)])
-    drafted_accord(open_workspace(folder / "hub"))
-    offer = propose_accord(open_workspace(folder / "hub"), clock=clock)
-    practice = open_practice(folder / "hub")
-    for name in members:
-        workspace = practice.members[name]
-        signature = sign_accord(workspace, receive_accord(workspace, offer.parcel), clock=clock)
-        collect_acts(practice.hub, [signature], clock=clock)
-    practice = open_practice(folder / "hub")
+        # known, so that a demo repeats to the bit
+        write_atomic(workspace.folder / KEY_FILE, key.encode() + b"\n", mode=0o600)
     accord = practice.accord
-    write_atomic(folder / "hub" / "accord.txt", explain(accord).encode())
-    quorum = practice.state().tally(accord.digest)
-    _step(line, 1, "accord", say("demo.accord", signed=len(quorum.approved), of=len(members), id=short(accord.digest)))
+    write_atomic(practice.hub.folder / "accord.txt", explain(accord).encode())
+    signed, of = len(practice.state().tally(accord.digest).approved), len(accord.members)
+    _step(line, 1, "accord", say("demo.accord", signed=signed, of=of, id=short(accord.digest)))
     return practice, accord
 
 
