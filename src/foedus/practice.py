@@ -8,45 +8,41 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foedus.accord import compile_plan, findings, read_draft
 from foedus.core.clock import Clock, now
 from foedus.core.errors import CallerError, IdentityError, RunError
 from foedus.core.files import write_atomic
-from foedus.data.card import register_act, salted
-from foedus.data.key import KEY_FILE, data_key
-from foedus.data.parts import Parts, open_parts
 from foedus.federate.answer import Shelf
 from foedus.federate.engine import InProcess
 from foedus.ledger.consortium import Consortium
 from foedus.node import Node
-from foedus.records import terms
 from foedus.records.accord import Accord
-from foedus.records.base import Record
 from foedus.records.release import Snapshot
 from foedus.release import desk
 from foedus.release.propose import Draft
-from foedus.run import Hall, Outcome, Report, run, start_of
+from foedus.resident.work import node_of, parts_of, register, shelf_of
+from foedus.run import Hall, Outcome, Report, next_name, run, start_of
 from foedus.state import State, from_bytes
 from foedus.state.base import open_base
 from foedus.train.export import export
 from foedus.train.model import Model, build
 from foedus.workspace import (
+    OwnLedger,
     Workspace,
-    act,
     collect_acts,
+    collect_cosignatures,
     collect_joined,
     consortium,
+    cosign_head,
     create_coordinator,
     export_ledger,
     invite,
     join,
     keep_siblings,
-    make_act,
     open_workspace,
     pending,
     private_key,
@@ -64,6 +60,7 @@ __all__ = [
     "found",
     "open_practice",
     "parts_of",
+    "publish",
     "register",
     "released_state",
     "run_here",
@@ -149,40 +146,7 @@ def _kept_apart(hub: Workspace) -> IdentityError:
     return IdentityError("practice.separate-custody", party=hub.party, readable=", ".join(readable))
 
 
-def parts_of(workspace: Workspace, accord: Accord) -> Parts:
-    """A member's parts as its `data.yaml` says, split and salted under its own key."""
-    return open_parts(
-        workspace.folder / "data.yaml",
-        task=accord.task,
-        member=workspace.party,
-        secret_key=data_key(workspace.folder / KEY_FILE),
-        smallest_cell=accord.data.smallest_cell,
-    )
-
-
-def register(workspace: Workspace, accord: Accord, *, passphrase: str | None = None, clock: Clock = now) -> bytes:
-    """A member's `data.register` act as a parcel for the coordinator. The salted card travels with it."""
-    parts = parts_of(workspace, accord)
-    stored = salted(parts.card, key=data_key(workspace.folder / KEY_FILE))
-    workspace.objects.put(stored.to_bytes())
-    return make_act(
-        workspace, register_act(parts.card, stored), [stored.to_bytes()], passphrase=passphrase, clock=clock
-    )
-
-
 # ── a run ────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _HubLedger:
-    practice: Practice
-    clock: Clock
-
-    def state(self) -> Consortium:
-        return self.practice.state()
-
-    def record(self, record: Record, objects: Iterable[bytes] = ()) -> None:
-        act(self.practice.hub, record, objects, passphrase=self.practice.passphrase, clock=self.clock)
 
 
 @dataclass(slots=True)
@@ -200,44 +164,21 @@ class _Shelves:
 
         Raises: CallerError: `practice.other-data`; as `open_parts`.
         """
-        plan = compile_plan(self.accord)
-        workspace = self.practice.members[member]
-        parts = parts_of(workspace, self.accord)
-        known = consortium(workspace)
-        cards = {name: card.act for name, card in known.cards.items()}
-        cards |= known.runs[self.run].cards if self.run in known.runs else {}
-        for part, commitment in cards[member].parts.items() if member in cards else ():
-            if parts.card.commitments.get(part) != commitment:
-                raise CallerError("practice.other-data", member=member, part=part)
-        model = self.model
-        if isinstance(plan.method, terms.Lora):
-            for own in plan.method.member_ranks:
-                if own.member == member and own.rank != plan.method.rank:
-                    model = build(self.base, plan.task, plan.method, dropout=plan.craft.dropout, rank=own.rank)
-        given: dict[str, tuple[Any, ...]] = {
-            "train": parts.train,
-            "validation": parts.validation,
-            "test": parts.test,
-        }
-        return Shelf(member, given, model, plan)
+        return shelf_of(self.practice.members[member], self.accord, base=self.base, model=self.model, run=self.run)
 
 
 def nodes(practice: Practice, shelves: _Shelves, *, clock: Clock) -> dict[str, Node]:
     """Each member's node. It folds its own copy of the ledger to know what it signed."""
-    made = {}
-    for name, workspace in practice.members.items():
-        known = consortium(workspace)
-        made[name] = Node(
-            member=name,
-            accord=shelves.accord,
-            signed=name in known.signed.get(shelves.accord.digest, ()),
-            asker=known.keys[shelves.accord.coordinator.name, "act"],
-            act=private_key(workspace, "act", passphrase=practice.passphrase),
-            folder=workspace.folder / "node",
-            make_shelf=lambda name=name: shelves.of(name),  # type: ignore[misc]  # mypy reads no default of a lambda
+    return {
+        name: node_of(
+            workspace,
+            shelves.accord,
+            lambda name=name: shelves.of(name),  # type: ignore[misc]  # mypy reads no default of a lambda
+            passphrase=practice.passphrase,
             clock=clock,
         )
-    return made
+        for name, workspace in practice.members.items()
+    }
 
 
 def run_here(
@@ -264,9 +205,9 @@ def run_here(
         base = open_base(accord.base.source, accord.base.pin)
         _one_thread()
         start, model = start_of(accord, compile_plan(accord), base=base)
-        name = name or _next_name(state)
+        name = name or next_name(state)
         hall = Hall(
-            ledger=_HubLedger(practice, clock),
+            ledger=OwnLedger(practice.hub, practice.passphrase, clock),
             act=private_key(practice.hub, "act", passphrase=practice.passphrase),
             store=practice.hub.objects,
             folder=practice.hub.folder / "runs" / name,
@@ -290,15 +231,6 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _next_name(state: Consortium) -> str:
-    """The run that has no evidence yet and did not fail, else the next number."""
-    examined = {entered.run for entered in state.evidence.values()}
-    for name, known in state.runs.items():
-        if name not in examined and (known.close is None or known.close.outcome != "failed"):
-            return name
-    return f"run-{len(state.runs) + 1}"
-
-
 # ── a release ────────────────────────────────────────────────────────────────
 
 
@@ -319,6 +251,19 @@ def draft_from_run(
     """
     model = write_model(hub, run_name)
     return desk.draft_of_run(hub, run_name, version=version, model=model, name=name, passphrase=passphrase, clock=clock)
+
+
+def publish(practice: Practice, draft: Path, *, clock: Clock = now) -> None:
+    """Publish an approved draft, and let every member take the ledger, verify it and cosign its head for the bundle.
+
+    Raises: as `desk.publish_release`.
+    """
+    hub, secret = practice.hub, practice.passphrase
+    desk.publish_release(hub, draft, passphrase=secret, clock=clock)
+    practice.share_ledger()
+    present = [practice.members[member.name] for member in practice.state().members]
+    collect_cosignatures(hub, [cosign_head(member, passphrase=secret, clock=clock) for member in present])
+    desk.publish_release(hub, draft, passphrase=secret, clock=clock)
 
 
 def released_state(hub: Workspace, run_name: str) -> State:

@@ -22,6 +22,7 @@ def test_the_readmes_lines_end_with_a_verified_release_and_an_answer(played):
     seen = names["release"].verify()
     assert seen, seen.code
     assert (seen.outcome, seen.code) == ("verified", "verified")
+    assert {check.name: check.outcome for check in seen.checks}["ledger.witnesses"] == "ok"
     [answer] = names["release"].predict(["my card is lost"])
     assert answer["label"] == "card"
 

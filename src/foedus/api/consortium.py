@@ -21,7 +21,7 @@ from foedus.core.messages import say
 from foedus.demo import opening, scenario
 from foedus.demo.story import Ending, tell
 from foedus.ledger.consortium import RunState
-from foedus.practice import draft_from_run, found, open_practice, register, run_here
+from foedus.practice import draft_from_run, found, open_practice, publish, register, run_here
 from foedus.records import evidence
 from foedus.records.accord import Accord
 from foedus.release import desk
@@ -248,7 +248,7 @@ class Practice:
             for member in self.members
         ]
         desk.collect_ballots(practice.hub, made.folder, ballots, passphrase=secret)
-        desk.publish_release(practice.hub, made.folder, passphrase=secret)
+        publish(practice, made.folder)
         return Release(made.folder, anchor=self.anchor)
 
     def _evidence(self, run: str | None) -> tuple[str, str]:

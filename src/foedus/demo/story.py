@@ -23,7 +23,7 @@ from foedus.core.parcel import Parcel
 from foedus.data.key import KEY_FILE
 from foedus.demo.compare import alone_answers, alone_on, apart, pooled_on
 from foedus.demo.scenarios import Row, Scenario, write_member
-from foedus.practice import Practice, draft_from_run, found, register, run_here
+from foedus.practice import Practice, draft_from_run, found, publish, register, run_here
 from foedus.records.accord import Accord
 from foedus.records.evidence import CreditReport, Figure
 from foedus.release import desk
@@ -168,7 +168,7 @@ def _release(practice: Practice, line: Say, clock: Clock) -> tuple[Path, str]:
     voting = [apart(lambda name=name: _vote(practice, name, bundle, clock)) for name in voters]  # type: ignore[misc]  # mypy reads no default of a lambda
     ballots = [one.result() for one in voting]
     desk.collect_ballots(practice.hub, bundle, ballots, clock=clock)
-    desk.publish_release(practice.hub, bundle, clock=clock)
+    publish(practice, bundle, clock=clock)
     tally = practice.state().tally(made.proposal.digest, matter="release")
     votes = "  ".join(f"{name} ✓" for name in tally.approved)
     _step(line, 6, "votes", say("demo.votes", approved=len(tally.approved), needed=tally.needed, votes=votes))
