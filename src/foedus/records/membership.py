@@ -1,8 +1,9 @@
 """Documents about who takes part and how they reach each other: a workspace's page, invitations, answers, copies of a
 ledger, the hub's greeting, a node's transport key.
 
-An invitation and a greeting are signed by the coordinator's act key, an answer and a node's key by the member's. A
-copy of the ledger needs no signature: its checkpoint and its entries carry theirs.
+An invitation is signed by the coordinator's act key; an answer, an inquiry and a node's key by the member's. A copy of
+the ledger needs no signature: its checkpoint and its entries carry theirs. Nor does a greeting, which says nothing that
+counts later.
 """
 
 from __future__ import annotations
@@ -14,7 +15,20 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from foedus.records.accord import CoordinatorKeys, MemberKeys, Role
 from foedus.records.base import Digest, Instant, Int, ListOf, Name, Record, SetOf, Text
 
-__all__ = ["Greeting", "HubAddress", "Invitation", "Joined", "LedgerCopy", "NodeKey", "WorkspacePage"]
+__all__ = [
+    "PROTOCOL",
+    "Greeting",
+    "HubAddress",
+    "Inquiry",
+    "Invitation",
+    "Joined",
+    "LedgerCopy",
+    "NodeKey",
+    "WorkspacePage",
+]
+
+PROTOCOL = 1
+"""What hub and node speak: another number is refused on both sides."""
 
 
 class HubAddress(Record):
@@ -107,9 +121,8 @@ class LedgerCopy(Record):
 
 
 class Greeting(Record):
-    """What a hub says of itself, signed by the coordinator: its clock, its version, and how far its ledger reaches.
-
-    `protocol` is what both sides must speak alike; `foedus` is the version, for people.
+    """What a hub says of itself: its clock and its version. `protocol` is what both sides must speak alike; `foedus` is
+    the version, for people.
     """
 
     kind: ClassVar[str] = "greeting"
@@ -120,7 +133,17 @@ class Greeting(Record):
     protocol: Int
     foedus: Text
     at: Instant
-    entries: Int
+
+
+class Inquiry(Record):
+    """A member asks its hub for the ledger beyond the `have` entries that it knows; only members get it."""
+
+    kind: ClassVar[str] = "inquiry"
+
+    v: Literal[1] = 1
+    member: Name
+    have: Int
+    at: Instant
 
 
 class NodeKey(Record):

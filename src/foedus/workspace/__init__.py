@@ -10,6 +10,7 @@ and says so everywhere.
 """
 
 from foedus.workspace.acting import (
+    OwnLedger,
     act,
     collect_acts,
     consortium,
@@ -36,6 +37,7 @@ from foedus.workspace.witness import collect_cosignatures, cosign_head
 
 __all__ = [
     "Offer",
+    "OwnLedger",
     "Workspace",
     "act",
     "collect_acts",

@@ -8,6 +8,7 @@ is folded after all that this folder knows, so that no number goes to an act tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from foedus.core.clock import Clock, now, spell
@@ -27,6 +28,7 @@ from foedus.workspace.folded import fold, folded
 from foedus.workspace.folder import Workspace, adopt_key, keep_page, new_key, private_key
 
 __all__ = [
+    "OwnLedger",
     "act",
     "collect_acts",
     "consortium",
@@ -103,6 +105,23 @@ def act(
     if workspace.is_coordinator:
         collect_acts(workspace, pending(workspace), passphrase=passphrase, clock=clock)
     return data
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLedger:
+    """The ledger that a coordinator keeps, as a run needs it: what it says, and the coordinator's own acts into it."""
+
+    workspace: Workspace
+    passphrase: str | None
+    clock: Clock
+
+    def state(self) -> Consortium:
+        """What the entries say now; raises as `consortium`."""
+        return consortium(self.workspace)
+
+    def record(self, record: Record, objects: Iterable[bytes] = ()) -> None:
+        """Sign an act, with the objects that it names, and append it; raises as `act`."""
+        act(self.workspace, record, objects, passphrase=self.passphrase, clock=self.clock)
 
 
 def collect_acts(
