@@ -84,12 +84,12 @@ class Scene:
         return self
 
     def with_cards(self, **examples: int) -> Scene:
-        for member in self.accord.contributors:
-            self.act(member.name, card(member.name, examples.get(member.name.replace("-", "_"), 100)))
+        for name in self.accord.contributors:
+            self.act(name, card(name, examples.get(name.replace("-", "_"), 100)))
         return self
 
     def opened(self, run: str = "r1") -> Scene:
-        self.act("hub", open_run(tuple(m.name for m in self.accord.contributors), run=run))
+        self.act("hub", open_run(self.accord.contributors, run=run))
         return self
 
     def closed(self, run: str = "r1") -> Scene:
@@ -120,7 +120,7 @@ class Scene:
             "verdicts": digest("r1 verdicts"),
             "evidence": digest("r1 evidence"),
             "credit": digest("r1 credit"),
-            "cards": tuple(sorted(digest(f"card {m.name}") for m in self.accord.contributors)),
+            "cards": tuple(sorted(digest(f"card {name}") for name in self.accord.contributors)),
             "files": {},
             "custody": "separate",
             "use": "customer-service",

@@ -19,7 +19,9 @@ _KEY_KINDS = {"act": "ed25519", "witness": "ed25519", "log": "ed25519", "release
 
 def findings(accord: Accord) -> list[Finding]:
     """Every problem, then every warning, then every note. An accord with a problem must not be signed."""
-    found = [*plan_findings(accord), *_keys(accord), *_votes(accord), *_ledger(accord), *_meaning(accord)]
+    found = [*plan_findings(accord), *_meaning(accord)]
+    if not accord.simulated:  # such an accord is never signed, and nothing is voted under it
+        found += [*_keys(accord), *_votes(accord), *_ledger(accord)]
     return sorted(found, key=lambda one: _LEVELS.index(one.level))
 
 
@@ -84,7 +86,9 @@ def _meaning(accord: Accord) -> Iterator[Finding]:
         yield warning("accord.two-contributors")
     if not any(isinstance(gate, terms.NoHarm) for gate in accord.gates):
         yield warning("accord.no-harm-not-tested")
-    if accord.custody == "one-process":
+    if accord.simulated:
+        yield note("accord.simulated", count=accord.simulated.count)
+    elif accord.custody == "one-process":
         yield note("accord.practice")
     if isinstance(accord.credit, terms.NoCredit):
         yield note("accord.no-credit")

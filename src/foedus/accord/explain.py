@@ -58,6 +58,8 @@ def _parties(accord: Accord) -> Iterator[str]:
             witness=_key(held.witness),
             release=_key(held.release),
         )
+    if accord.simulated:
+        yield _say("simulated", count=accord.simulated.count, examples=accord.simulated.examples)
     yield _say(f"custody-{accord.custody}")
 
 

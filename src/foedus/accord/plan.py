@@ -34,7 +34,7 @@ def compile_plan(accord: Accord) -> Plan:
     return Plan(
         accord=accord.digest,
         seed=accord.training.seed,
-        members=tuple(member.name for member in accord.contributors),
+        members=accord.contributors,
         task=accord.task,
         method=accord.training.method,
         craft=accord.training.craft,
@@ -123,7 +123,7 @@ def _task(accord: Accord) -> Iterator[Finding]:
 
 def _grants(accord: Accord) -> Iterator[Finding]:
     grants = {grant.member: grant for grant in accord.data.grants}
-    names = [member.name for member in accord.contributors]
+    names = () if accord.simulated else accord.contributors  # their rows are public
     if strangers := set(grants) - set(names):
         yield problem("plan.grant-of-stranger", members=_listed(strangers))
     if without := set(names) - set(grants):
@@ -154,7 +154,7 @@ def _method(accord: Accord) -> Iterator[Finding]:
     if method.combine == "alternate" and method.member_ranks:
         yield problem("plan.ranks-with-alternate")
     ranked = [one.member for one in method.member_ranks]
-    if strangers := set(ranked) - {member.name for member in accord.contributors}:
+    if strangers := set(ranked) - set(accord.contributors):
         yield problem("plan.rank-of-stranger", members=_listed(strangers))
     if twice := _repeated(ranked):
         yield problem("plan.rank-twice", members=_listed(twice))
@@ -166,6 +166,8 @@ def _craft(accord: Accord) -> Iterator[Finding]:
 
 
 def _early_stopping(accord: Accord) -> Iterator[Finding]:
+    if accord.simulated and accord.training.early_stopping is not None:
+        yield problem("plan.simulated-stopping")
     stopping = accord.training.early_stopping
     if stopping is None:
         return
@@ -201,6 +203,8 @@ def _outer(accord: Accord) -> Iterator[Finding]:
 
 def _credit(accord: Accord) -> Iterator[Finding]:
     count = len(accord.contributors)
+    if accord.simulated and not isinstance(accord.credit, terms.NoCredit):
+        yield problem("plan.simulated-credit", credit=accord.credit.name)
     if isinstance(accord.credit, terms.Reconstruct) and count > terms.Reconstruct.max_members:
         yield problem("plan.too-many-to-reconstruct", count=count, limit=terms.Reconstruct.max_members)
     if isinstance(accord.credit, terms.AumannShapley) and not accord.aggregation.outer.linear:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from foedus.accord.fields import field_type, item_type, nullable, record_for, records_in, scalar_kind, tag
 from foedus.core.errors import CallerError
 from foedus.core.files import read_bytes, read_text
-from foedus.core.keys import generate
+from foedus.core.keys import Purpose, generate, simulated_key
 from foedus.core.yaml import Path, Tree, read_yaml
 from foedus.records.accord import Accord, CoordinatorKeys, MemberKeys
 from foedus.records.base import Record
@@ -35,6 +35,7 @@ _SORTED: tuple[tuple[Path, str], ...] = (
     (("data", "grants"), "member"),
     (("training", "method", "member_ranks"), "member"),
 )
+COORDINATOR_PURPOSES: tuple[Purpose, ...] = ("act", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def read_draft(
     tree = read_yaml(text, source=source)
     if not isinstance(tree.value, dict):
         raise CallerError("accord.not-a-mapping", source=source, line=1, where="(whole)", got=_shown(tree.value))
-    form = _Form(tree, {**_typed(tree.value, Accord), **(fixed or {})})
+    form = _Form(tree, {**_typed(_simulated(tree.value), Accord), **(fixed or {})})
     form.sort()
     missing = form.fill_keys(joined or {}, coordinator_keys)
     form.fill_outer()
@@ -120,6 +121,15 @@ def open_accord(
         return Draft(load_accord(read_bytes(path, limit_bytes=SIZE_LIMIT_BYTES)), ())
     text = read_text(path, limit_bytes=SIZE_LIMIT_BYTES)
     return read_draft(text, source=str(path), joined=joined, coordinator_keys=coordinator_keys)
+
+
+def _simulated(value: dict[str, Any]) -> dict[str, Any]:
+    """`members: {simulated: 1000}` as the schema has it: no member by name, and how many are played."""
+    members = value.get("members")
+    if not isinstance(members, dict) or "simulated" not in members:
+        return value
+    count = {"count": members["simulated"]}
+    return {**value, "members": [], "simulated": {**count, **{k: v for k, v in members.items() if k != "simulated"}}}
 
 
 def _typed(value: Any, kind: Any) -> Any:
@@ -165,15 +175,18 @@ class _Form:
     def fill_keys(self, joined: Mapping[str, MemberKeys], coordinator: CoordinatorKeys | None) -> tuple[str, ...]:
         """Write the keys that the text leaves out; who has none is returned, with keys that nobody holds."""
         missing = []
-        members = self.value.get("members")
+        members, party = self.value.get("members"), self.value.get("coordinator")
+        if self.value.get("simulated") and isinstance(party, dict):
+            seed = str(self.at(("training", "seed")))
+            made = {one: simulated_key(seed, str(party.get("name")), one).public for one in COORDINATOR_PURPOSES}
+            coordinator = CoordinatorKeys(**made)
         for member in members if isinstance(members, list) else []:
             if isinstance(member, dict) and "keys" not in member and isinstance(name := member.get("name"), str):
                 found = joined.get(name)
                 member["keys"] = found.model_dump() if found else _stand_in("act", "witness", "release")
                 missing += [] if found else [name]
-        party = self.value.get("coordinator")
         if isinstance(party, dict) and "keys" not in party:
-            party["keys"] = coordinator.model_dump() if coordinator else _stand_in("act", "log")
+            party["keys"] = coordinator.model_dump() if coordinator else _stand_in(*COORDINATOR_PURPOSES)
             missing += [] if coordinator else [str(party.get("name"))]
         return tuple(missing)
 
@@ -192,6 +205,9 @@ class _Form:
 
     def written(self, path: Path) -> Path:
         """Where the text has what stands at a path of the completed and sorted tree."""
+        if path[:1] == ("simulated",) and "simulated" not in self.tree.value:
+            path = ("members", *path[1:2])
+            return ("members", "simulated") if path == ("members", "count") else path
         for above, order in self.order.items():
             if path[: len(above)] == above and len(path) > len(above) and isinstance(at := path[len(above)], int):
                 return (*above, order[at], *path[len(above) + 1 :])

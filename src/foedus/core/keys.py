@@ -33,6 +33,7 @@ __all__ = [
     "public_key",
     "public_pem",
     "save_private",
+    "simulated_key",
     "verify",
 ]
 
@@ -76,6 +77,11 @@ def generate(purpose: Purpose) -> PrivateKey:
 def from_seed(seed: bytes) -> PrivateKey:
     """An Ed25519 key from 32 bytes: for test vectors and simulated members only."""
     return _wrap(Ed25519PrivateKey.from_private_bytes(seed))
+
+
+def simulated_key(seed: str, party: str, purpose: Purpose) -> PrivateKey:
+    """The key of a simulated party: anyone who knows the public seed can make it, so it proves nothing."""
+    return from_seed(sha256(f"foedus simulated key v1\n{seed}\n{party}\n{purpose}\n".encode()).digest())
 
 
 def save_private(path: Path, key: PrivateKey, *, passphrase: str | None = None) -> None:

@@ -26,7 +26,7 @@ def judge(accord: Accord, examination: Examination, artefact_facts: ArtefactFact
             case Utility():
                 verdicts += utility(clause, examination)
             case NoHarm():
-                verdicts += no_harm(clause, examination, [member.name for member in accord.contributors])
+                verdicts += no_harm(clause, examination, accord.contributors)
             case Artefact():
                 verdicts += artefact(clause, artefact_facts)
             case _:

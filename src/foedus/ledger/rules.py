@@ -6,7 +6,7 @@ otherwise it changes the draft. Rules know no clock and no files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from operator import attrgetter
@@ -19,10 +19,11 @@ from foedus.core.keys import verify
 from foedus.ledger.consortium import Ballot, Card, Consortium, ProposalState, Replacement, RunState, voters
 from foedus.records import acts, terms
 from foedus.records.accord import Accord, Member
-from foedus.records.acts import possession_message, rotation_message
+from foedus.records.acts import Lists, possession_message, put_together, rotation_message
 from foedus.records.base import Record, decimal
+from foedus.records.draw import drawn, eligible, panel
 from foedus.records.release import Proposal
-from foedus.records.weights import capped_shares, equal_shares
+from foedus.records.weights import round_shares
 
 __all__ = ["RULES", "Draft", "Refused", "Site", "shares"]
 
@@ -130,6 +131,8 @@ def _propose_accord(draft: Draft, site: Site, act: acts.ProposeAccord) -> None:
     if act.accord in draft.accords:
         raise Refused("proposed-twice", digest=act.accord)
     accord = site.record(Accord, act.accord)
+    if accord.simulated:
+        raise Refused("simulated", digest=act.accord)
     if draft.anchor is None:
         if accord.prev is not None or site.actor != accord.coordinator.name:
             raise Refused("bad-genesis", coordinator=accord.coordinator.name, version=accord.version)
@@ -305,13 +308,15 @@ def _open_run(draft: Draft, site: Site, act: acts.OpenRun) -> None:
 
 def shares(rule: terms.Combine, cards: dict[str, int]) -> dict[str, str]:
     """The weights that a round must state, as decimals, from the registered counts of training examples."""
-    return dict(_shares(rule, tuple(cards.items())))
+    return dict(_shares(rule, terms.Drop(), tuple(cards.items()), ()))
 
 
 @lru_cache(maxsize=64)
-def _shares(rule: terms.Combine, cards: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
-    """`shares`, computed once where the same members close round after round."""
-    exact = capped_shares(dict(cards), rule.cap_bp) if rule.weights == "examples" else equal_shares(dict(cards))
+def _shares(
+    rule: terms.Combine, lateness: terms.Late, cards: tuple[tuple[str, int], ...], late: tuple[tuple[str, int], ...]
+) -> Mapping[str, str]:
+    """`shares`, computed once where the same members close round after round; of replies that came `late` too."""
+    exact = round_shares(rule, dict(cards), late=dict(late), lateness=lateness)
     return {name: decimal(share) for name, share in exact.items()}
 
 
@@ -330,25 +335,76 @@ def _close_round(draft: Draft, _site: Site, act: acts.CloseRound) -> None:
         raise Refused("accord-overtaken", digest=run.accord)
     if act.round != run.round + 1 or act.round > accord.training.rounds:
         raise Refused("wrong-round", run=act.run, expected=run.round + 1, got=act.round, rounds=accord.training.rounds)
-    used, out = [u.member for u in act.used], [o.member for o in act.left_out]
-    sound = used == sorted(set(used)) and len(out) == len(set(out)) and not set(used) & set(out)
-    if not sound or {*used, *out} != set(run.opened.roster):
-        raise Refused("bad-used", run=act.run, round=act.round, used=", ".join(used), left_out=", ".join(out))
+    _as_drawn(accord, run, act)
+    used = [item.member for item in act.used]
     if len(used) < accord.aggregation.min_members:
         raise Refused("too-few", run=act.run, round=act.round, needed=accord.aggregation.min_members, got=len(used))
-    if not {m.member for m in act.measured} <= {m.name for m in accord.members}:
-        raise Refused("stranger", run=act.run, got=", ".join(m.member for m in act.measured))
+    _require_panel(accord, run, act.run, (item.member for item in act.measured))
     replies = {item.reply: item.member for item in act.used}
     again = len(replies) < len(used) or not draft.replies.keys().isdisjoint(replies)
-    if again or any(item.staleness >= act.round for item in act.used):
+    if again:
         raise Refused("reply-again", run=act.run, round=act.round)
-    expected = _shares(accord.aggregation.combine, tuple((name, run.cards[name].examples) for name in used))
+    _late_as_agreed(accord, run, act)
+    expected = _shares(
+        accord.aggregation.combine,
+        accord.aggregation.late,
+        tuple((name, run.cards[name].examples) for name in used),
+        tuple((item.member, item.staleness) for item in act.used if item.staleness),
+    )
     for item in act.used:
         if item.weight != expected[item.member]:
             raise Refused("wrong-weight", member=item.member, round=act.round, expected=expected[item.member],
                           got=item.weight)  # fmt: skip
     draft.replies |= replies
     draft.runs[act.run] = replace(run, closes=(*run.closes, act))
+
+
+def _asked(accord: Accord, run: RunState, number: int) -> tuple[str, ...]:
+    """The members that the draw of a round names."""
+    rule, names = accord.aggregation.participation, eligible(accord, run.opened.roster)
+    return drawn(rule, names, seed=accord.training.seed, run=run.opened.run, round=number)
+
+
+def _as_drawn(accord: Accord, run: RunState, act: acts.CloseRound) -> None:
+    """Every member that the draw names entered or was left out, once, and nobody else but by a late reply."""
+    used, fresh = [item.member for item in act.used], {item.member for item in act.used if not item.staleness}
+    out, asked = [one.member for one in act.left_out if one.reply is None], set(_asked(accord, run, act.round))
+    sound = used == sorted(set(used)) and len(out) == len(set(out)) and not set(used) & set(out)
+    if not sound or not {*used, *out} <= set(run.opened.roster):
+        raise Refused("bad-used", run=act.run, round=act.round, used=_few(used), left_out=_few(out))
+    if others := (fresh | set(out)) - asked:
+        raise Refused("not-drawn", run=act.run, round=act.round, got=_few(others))
+    if silent := asked - {*used, *out}:
+        raise Refused("not-told", run=act.run, round=act.round, got=_few(silent))
+
+
+def _late_as_agreed(accord: Accord, run: RunState, act: acts.CloseRound) -> None:
+    """A late reply is used or held where the accord lets it be, from a round that asked its member in vain."""
+    clause, method = accord.aggregation.late, accord.training.method
+    used = [(item.member, act.round - item.staleness) for item in act.used if item.staleness]
+    most = clause.max_rounds if isinstance(clause, terms.NextRound) else -1
+    pair = 2 if isinstance(method, terms.Lora) and method.combine == "alternate" else 1
+    for member, number in (*used, *((one.member, one.round) for one in act.late)):
+        late = act.round - number
+        if number < 1 or not 0 <= late <= most or ((member, number) in used and late % pair):
+            raise Refused("against-clause", clause="aggregation.late", expected=clause.name, got=f"{member}: {late}")
+        if member not in _asked(accord, run, number):
+            raise Refused("not-drawn", run=act.run, round=number, got=member)
+        then = act if number == act.round else run.closes[number - 1]
+        if any(item.member == member and not item.staleness for item in then.used):
+            raise Refused("reply-again", run=act.run, round=act.round)
+
+
+def _require_panel(accord: Accord, run: RunState, name: str, measured: Iterable[str]) -> None:
+    rule, seed, roster = accord.aggregation.participation, accord.training.seed, run.opened.roster
+    if others := set(measured) - set(panel(rule, roster, eligible(accord, roster), seed=seed, run=name)):
+        raise Refused("not-on-panel", run=name, got=_few(others))
+
+
+def _few(names: Iterable[str]) -> str:
+    """The first names, and that there are more."""
+    listed = sorted(names)
+    return ", ".join(listed[:10]) + (f" … ({len(listed)})" if len(listed) > 10 else "")
 
 
 @_rule(acts.CloseRun)
@@ -388,7 +444,9 @@ def _evidence(draft: Draft, _site: Site, act: acts.EnterEvidence) -> None:
     if (act.credit is None) != isinstance(accord.credit, terms.NoCredit):
         raise Refused("against-clause", clause="credit", expected=accord.credit.name, got=act.credit or "none")
     if not {item.member for item in act.replies} <= {member.name for member in accord.members}:
-        raise Refused("stranger", run=act.run, got=", ".join(item.member for item in act.replies))
+        raise Refused("stranger", run=act.run, got=_few(item.member for item in act.replies))
+    if not any(isinstance(gate, terms.NoHarm) for gate in accord.gates):
+        _require_panel(accord, run, act.run, {item.member for item in act.replies} & set(run.opened.roster))
     draft.evidence[act.evidence] = act
 
 
@@ -538,7 +596,7 @@ def _erase(draft: Draft, site: Site, act: acts.Erase) -> None:
     for run in draft.runs.values():
         owners |= {card.card: name for name, card in run.cards.items()}
         owners |= {item.reply: item.member for close in run.closes for item in (*close.used, *close.measured)}
-    kept = act.object in draft.accords or act.object in draft.proposals
+    kept = act.object in draft.view().objects
     assert draft.accord is not None  # noqa: S101 - the fold let only acts under an accord in force through
     if kept or site.actor != owners.get(act.object, draft.accord.coordinator.name):
         raise Refused("not-entitled", type=act.kind, who="the owner of an object that the fold can do without")
@@ -593,8 +651,8 @@ def _first(error: ValueError) -> str:
 
 
 def guarded(rule: Rule, draft: Draft, site: Site, act: Record) -> None:
-    """Apply a rule; what core refuses (an object, base64, a key) is refused here too."""
+    """Apply a rule to an act with its lists; what core refuses (an object, base64, a key) is refused here too."""
     try:
-        rule(draft, site, act)
+        rule(draft, site, put_together(act, lambda digest: site.record(Lists, digest)))
     except CallerError as error:
         raise Refused("malformed", reason=error.code) from error

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from foedus.core.keys import simulated_key
 from foedus.records import terms
 from foedus.records.base import BasisPoints, Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
 
@@ -31,8 +32,10 @@ __all__ = [
     "Quorum",
     "ReleaseTerms",
     "Role",
+    "Simulated",
     "Training",
     "needed",
+    "simulated_name",
 ]
 
 
@@ -48,6 +51,8 @@ def _quorum(text: str) -> str:
 def _rules(value: object, info: ValidationInfo) -> object:
     return 1 if value == "1" and info.context and info.context.get("yaml") else value
 
+
+MOST_SIMULATED = 100_000
 
 Quorum = Annotated[str, AfterValidator(_quorum)]
 Role = Literal["contributor", "auditor"]
@@ -103,6 +108,18 @@ class Member(Record):
     roles: SetOf[Role] = Field(default=("contributor",), min_length=1)
     tags: SetOf[Name] = ()
     keys: MemberKeys
+
+
+class Simulated(Record):
+    """Members that one machine plays to try an engine or a rule at scale: `count` of them, `sim-00001` and up.
+
+    Their keys follow from the accord's seed, so that what they sign proves nothing; each holds `examples` training
+    examples, drawn from one file. Such an accord is for `run simulate` alone: it cannot be signed, and nothing of it
+    can be released.
+    """
+
+    count: Positive
+    examples: Positive = 16
 
 
 class Amendment(Record):
@@ -235,7 +252,8 @@ class Accord(Record):
     purpose: Purpose
     valid: Validity
     coordinator: Coordinator
-    members: ListOf[Member] = Field(min_length=1)
+    members: ListOf[Member]
+    simulated: Simulated | None = None
     ratification: Quorum = "all"
     amendment: Amendment = Field(default_factory=Amendment)
     ledger: LedgerTerms = Field(default_factory=LedgerTerms)
@@ -258,6 +276,12 @@ class Accord(Record):
         ):
             if names != sorted(set(names)):
                 raise ValueError(f"expected {what} sorted by name, none twice, got {', '.join(names)}")
+        if (self.simulated is None) == (not self.members):
+            raise ValueError("expected at least one member, or `members: {simulated: N}`")
+        if self.simulated and self.simulated.count > MOST_SIMULATED:
+            raise ValueError(f"expected at most {MOST_SIMULATED} simulated members, got {self.simulated.count}")
+        if self.simulated and self.custody != "one-process":
+            raise ValueError("expected `custody: one-process` where members are simulated")
         if self.coordinator.name in [member.name for member in self.members]:
             raise ValueError(f"expected a coordinator that is no member, got {self.coordinator.name}")
         keys = [*self.coordinator.keys.model_dump().values()]
@@ -275,9 +299,26 @@ class Accord(Record):
 
     def member(self, name: str) -> Member | None:
         """The member of that name."""
+        if self.simulated:
+            found = re.fullmatch("sim-([0-9]{5,6})", name)
+            number = int(found[1]) if found else 0
+            here = 1 <= number <= self.simulated.count and name == simulated_name(number)
+            return _simulated_member(self.training.seed, name) if here else None
         return next((member for member in self.members if member.name == name), None)
 
     @property
-    def contributors(self) -> tuple[Member, ...]:
-        """The members that train, in order."""
-        return tuple(member for member in self.members if "contributor" in member.roles)
+    def contributors(self) -> tuple[str, ...]:
+        """The names of the members that train, in order."""
+        if self.simulated:
+            return tuple(simulated_name(number) for number in range(1, self.simulated.count + 1))
+        return tuple(member.name for member in self.members if "contributor" in member.roles)
+
+
+def simulated_name(number: int) -> str:
+    """The name of the simulated member of that number, from 1."""
+    return f"sim-{number:05}"
+
+
+def _simulated_member(seed: str, name: str) -> Member:
+    act, witness, release = (simulated_key(seed, name, purpose).public for purpose in ("act", "witness", "release"))
+    return Member(name=name, keys=MemberKeys(act=act, witness=witness, release=release))

@@ -20,7 +20,15 @@ from foedus.workspace.acting import act, collect_acts, consortium, export_ledger
 from foedus.workspace.folder import MEMBER_PURPOSES, Workspace, keep_page, private_key
 from foedus.workspace.joining import joined_keys
 
-__all__ = ["Offer", "drafted_accord", "propose_accord", "receive_accord", "sign_accord"]
+__all__ = [
+    "Offer",
+    "accord_to_sign",
+    "drafted_accord",
+    "propose_accord",
+    "receive_accord",
+    "sign_accord",
+    "signable",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,13 @@ def propose_accord(workspace: Workspace, *, passphrase: str | None = None, clock
     The same draft again gives the same proposal again.
 
     Raises:
-        CallerError: as `drafted_accord`; `workspace.accord-has-problems`; `workspace.other-genesis` when another first
-            accord is proposed already.
+        CallerError: as `drafted_accord`; `accord.simulated`; `workspace.accord-has-problems`;
+            `workspace.other-genesis` when another first accord is proposed already.
         VerifyError: `fold.…`.
     """
     accord = drafted_accord(workspace)
+    if accord.simulated:
+        raise CallerError("accord.simulated", count=accord.simulated.count)
     if problems := [one.code for one in findings(accord) if one.level == "problem"]:
         raise CallerError("workspace.accord-has-problems", source=str(workspace.draft), codes=", ".join(problems))
     if not (workspace.ledger / "checkpoint").exists():
@@ -92,14 +102,29 @@ def receive_accord(workspace: Workspace, data: bytes, *, passphrase: str | None 
     """The accord that a parcel asks this member to sign, after all in the parcel was verified.
 
     Raises:
-        CallerError: `workspace.nothing-to-sign`; as `take_ledger`.
-        IdentityError: `workspace.other-keys` when it names other keys for this member than those in this folder.
+        CallerError, IdentityError: as `accord_to_sign` and `take_ledger`.
         VerifyError: `fold.…`, `ledger.…`.
     """
-    state = take_ledger(workspace, data, passphrase=passphrase)
-    accord = next(
+    take_ledger(workspace, data, passphrase=passphrase)
+    return accord_to_sign(workspace, passphrase=passphrase)
+
+
+def signable(workspace: Workspace) -> Accord | None:
+    """The latest accord in this party's copy of the ledger that waits for its signature."""
+    state = consortium(workspace)
+    return next(
         (one for name, one in reversed(list(state.accords.items())) if _signable(state, name, one, workspace)), None
     )
+
+
+def accord_to_sign(workspace: Workspace, *, passphrase: str | None = None) -> Accord:
+    """The accord that waits for this member's signature, by its own copy of the ledger, which was verified.
+
+    Raises:
+        CallerError: `workspace.nothing-to-sign`.
+        IdentityError: `workspace.other-keys` when it names other keys for this member than those in this folder.
+    """
+    accord = signable(workspace)
     if accord is None:
         raise CallerError("workspace.nothing-to-sign", party=workspace.party)
     member = accord.member(workspace.party)
