@@ -19,7 +19,10 @@ purpose: {summary: Try an engine with many members., uses: [engine-trial]}
 valid: {first: "2026-01-01", last: "2027-12-31"}
 coordinator: {name: hub}
 members: {simulated: 10000, examples: 8}
-base: {source: "package:tiny", pin: "sha256:1111111111111111111111111111111111111111111111111111111111111111", licence: Apache-2.0}
+base:
+  source: "package:tiny"
+  pin: "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+  licence: Apache-2.0
 task: {name: text-classification, labels: [no, yes]}
 training: {rounds: 4, seed: scale}
 aggregation: {participation: {sample: 1000}, min_members: 500}
