@@ -34,8 +34,9 @@ from foedus.records import terms
 from foedus.records.accord import Accord, Aggregation, Base, Coordinator, Training
 from foedus.records.acts import Entry, ProposeAccord, RegisterCard, SignAccord, possession_message
 from foedus.records.base import Record
-from foedus.run import Event, Hall, Outcome, run, start_of
+from foedus.run import Hall, Outcome, run, start_of
 from foedus.state.base import base_digest
+from foedus.track.event import Event
 from foedus.train.model import Model, build
 from samples import coordinator_keys, keys, private_keys, sample_accord
 from tiny import tiny_base

@@ -35,17 +35,14 @@ from foedus.core.keys import PrivateKey
 from foedus.core.objects import ObjectStore
 from foedus.core.parcel import Parcel
 from foedus.records.accord import Accord
-from foedus.records.asks import Ask, Place, Reply
+from foedus.records.asks import Ask, Place, Reply, safe_fields
 from foedus.records.base import open_record
 from foedus.workspace.journal import Event, Journal
 
 if TYPE_CHECKING:
     from foedus.federate.answer import Answered, Shelf
 
-__all__ = ["SAFE_FIELDS", "Node", "place_name"]
-
-SAFE_FIELDS = frozenset({"part", "expected", "round", "step"})
-"""The fields of an error that may leave a member's machine; everything else stays in its journal."""
+__all__ = ["Node", "place_name"]
 
 MESSAGE_LIMIT_BYTES = 4 << 30
 
@@ -142,7 +139,7 @@ class Node:
         try:
             done = self._work(ask, objects)
         except FoedusError as error:
-            fields = {key: str(value)[:100] or "–" for key, value in error.fields.items() if key in SAFE_FIELDS}
+            fields = safe_fields(error.fields)  # everything else stays in the journal
             reply = Reply(ask=name, member=self.member, outcome="failed", code=error.code, fields=fields)
             return self._close(name, place, "failed", reply, {}, {}, detail=f"{error.code} {error.fields}")
         except Exception:  # noqa: BLE001 - a bug here must reach the coordinator as a code, and the journal in full

@@ -25,9 +25,10 @@ from foedus.records.release import Snapshot
 from foedus.release import desk
 from foedus.release.propose import Draft
 from foedus.resident.work import node_of, parts_of, register, shelf_of
-from foedus.run import Hall, Outcome, Report, next_name, run, start_of
+from foedus.run import Hall, Outcome, next_name, run, start_of
 from foedus.state import State, from_bytes
 from foedus.state.base import open_base
+from foedus.track.event import Report
 from foedus.train.export import export
 from foedus.train.model import Model, build
 from foedus.workspace import (

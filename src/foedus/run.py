@@ -10,8 +10,8 @@
 (7) `evidence.enter`: figures and credit, with the replies they rest on.
 
 Kill it at any instant: started again, it goes on from the last closed round, sends the asks that it had signed, and
-reaches the same state. A run in this process needs every member's key to be readable here, so it is refused unless
-the accord says `custody: one-process`.
+reaches the same state. Whose keys may be readable where is for whoever calls: `practice` holds them all in one process,
+the hub's process none but the coordinator's.
 """
 
 from __future__ import annotations
@@ -43,29 +43,31 @@ from foedus.federate.talk import Answer, Answers, Closed, Send, open_state, put_
 from foedus.ledger.consortium import Consortium, RunState
 from foedus.records import terms
 from foedus.records.accord import Accord
-from foedus.records.acts import CloseRound, CloseRun, EnterEvidence, LeftOut, OpenRun, Used
-from foedus.records.asks import Alone, Ask, AskBody, Evaluate, Gradient, Place, Reply, Train, Validate
+from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, LeftOut, OpenRun, Used
+from foedus.records.asks import (
+    Alone,
+    Ask,
+    AskBody,
+    Evaluate,
+    Gradient,
+    Place,
+    Reply,
+    Train,
+    Validate,
+    safe_fields,
+)
 from foedus.records.base import Record, open_record
 from foedus.records.evidence import CreditReport, Examination
 from foedus.records.plan import Plan
 from foedus.records.release import Snapshot
 from foedus.state import State, digest, to_bytes
+from foedus.track.event import Event, Report
+from foedus.track.kept import EVENTS, append_event, goes_on
 
 if TYPE_CHECKING:
     from foedus.train.model import Model
 
-__all__ = ["Event", "Hall", "Outcome", "Report", "numerics", "run", "start_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened in a run, for those who watch: `kind` and plain fields."""
-
-    kind: str
-    fields: Mapping[str, Any]
-
-
-Report = Callable[[Event], None]
+__all__ = ["Hall", "Outcome", "next_name", "numerics", "run", "start_of"]
 
 
 class Ledgered(Protocol):
@@ -88,6 +90,12 @@ class Hall:
     folder: Path
     clock: Clock
     report: Report = field(default=lambda _: None)
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Tell those who watch what happened, and when; it is kept in `events.jsonl` of the folder."""
+        event = Event(kind, fields, spell(self.clock()))
+        append_event(self.folder / EVENTS, event)
+        self.report(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,22 +139,45 @@ def start_of(accord: Accord, plan: Plan, *, base: Path) -> tuple[State, Model]:
     return start_state(model, base=base, rng=PublicRng(accord.training.seed, "start")), model
 
 
-def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
-    """Carry the run of this name to its end, from wherever it stands.
+def next_name(state: Consortium) -> str:
+    """The run that has no evidence yet and did not fail, else the next number."""
+    examined = {entered.run for entered in state.evidence.values()}
+    for name, known in state.runs.items():
+        if name not in examined and (known.close is None or known.close.outcome != "failed"):
+            return name
+    return f"run-{len(state.runs) + 1}"
+
+
+def run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried = "inprocess") -> Outcome:
+    """Carry the run of this name to its end, from wherever it stands. Whoever watches is told how it ended.
+
+    `carried` says by which engine a new run is opened; one that is open may go on over another.
 
     Raises:
         CallerError: the accord's plan cannot work.
         RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.other-accord`, `run.other-start`,
             `run.over`, `run.too-few-members`, `run.stopped`.
     """
+    try:
+        outcome = _run(hall, name, engine=engine, start=start, carried=carried)
+    except FoedusError as error:
+        if goes_on(hall.folder / EVENTS):
+            hall.tell("ended", run=name, code=error.code, fields=safe_fields(error.fields))
+        raise
+    hall.tell("ended", run=name, code="", fields={})
+    return outcome
+
+
+def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried) -> Outcome:
     # (1) An accord is in force, and its plan can work.
     known = hall.ledger.state()
     accord = _accord_in_force(known, hall.clock)
     plan = compile_plan(accord)
 
     # (2), (3) Open the run, or find it open.
-    if name not in known.runs:
-        _open(hall, known, plan, name, start)
+    fresh = name not in known.runs
+    if fresh:
+        _open(hall, known, plan, name, start, carried)
         known = hall.ledger.state()
     this = known.runs[name]
     if this.accord != accord.digest:
@@ -160,6 +191,11 @@ def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
 
     # (4) Rounds.
     snapshot = _resume_point(hall, this, name, start)
+    hall.tell(
+        "opened" if fresh else "resumed",
+        run=name, round=snapshot.round, rounds=plan.rounds, roster=list(this.opened.roster), accord=this.accord,
+        engine=this.opened.engine, start=this.opened.start,
+    )  # fmt: skip
     plan = _for(plan, this.opened.roster)
     if this.close is None:
         snapshot = _rounds(hall, post, plan, snapshot, weights)
@@ -174,6 +210,7 @@ def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
             state=state,
         )
         hall.ledger.record(close)
+        hall.tell("closed", **close.model_dump(mode="json", exclude={"run"}))
     closes = hall.ledger.state().runs[name]
     assert closes.close is not None  # noqa: S101 - written above, or found
     state = closes.close.state
@@ -189,7 +226,12 @@ def run(hall: Hall, name: str, *, engine: Engine, start: State) -> Outcome:
         run=name, evidence=evidence.digest, credit=credit.digest if credit else None, replies=tuple(replies)
     )
     hall.ledger.record(enter, objects)
-    hall.report(Event("examined", {"examination": evidence, "credit": credit}))
+    hall.tell(
+        "examined",
+        evidence=evidence.digest,
+        figures=[figure.model_dump(mode="json") for figure in evidence.figures],
+        credit=credit.model_dump(mode="json") if credit else None,
+    )
     return Outcome(
         name, state, snapshot.best_state, snapshot.round, snapshot.best_round, evidence, credit, evidence.digest
     )
@@ -205,16 +247,15 @@ def _accord_in_force(known: Consortium, clock: Clock) -> Accord:
     return known.accord
 
 
-def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State) -> None:
+def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State, carried: Carried) -> None:
     """Write `run.open`: the contributors that registered a card and have not left."""
     here = {member.name for member in known.members}
     roster = tuple(m for m in plan.members if m in known.cards and m in here and m not in known.frozen)
     if len(roster) < plan.min_members:
         without = [m for m in plan.members if m not in roster]
         raise RunError("run.no-cards", expected=plan.min_members, got=len(roster), without=", ".join(without))
-    opened = OpenRun(run=name, roster=roster, start=digest(start), engine="inprocess", numerics=numerics())
+    opened = OpenRun(run=name, roster=roster, start=digest(start), engine=carried, numerics=numerics())
     hall.ledger.record(opened, [to_bytes(start)])
-    hall.report(Event("opened", {"run": name, "roster": roster, "rounds": plan.rounds}))
 
 
 def _for(plan: Plan, roster: tuple[str, ...]) -> Plan:
@@ -228,9 +269,7 @@ def _resume_point(hall: Hall, this: RunState, name: str, start: State) -> Snapsh
     """The snapshot of the last closed round; before the first, the start."""
     if not this.closes:
         return first_snapshot(name, start, hall.store)
-    snapshot = Snapshot.from_bytes(hall.store.get(this.closes[-1].snapshot))
-    hall.report(Event("resumed", {"run": name, "round": snapshot.round}))
-    return snapshot
+    return Snapshot.from_bytes(hall.store.get(this.closes[-1].snapshot))
 
 
 def _rounds(hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, shares: Shares) -> Snapshot:
@@ -265,22 +304,21 @@ def _close_round(hall: Hall, name: str, closed: Closed) -> None:
             measured=closed.measured, left_out=closed.left_out, validation_loss=closed.validation_loss,
         )
     )  # fmt: skip
-    hall.report(
-        Event(
-            "round",
-            {
-                "round": snapshot.round,
-                "used": [one.member for one in closed.used],
-                "left_out": {one.member: one.code for one in closed.left_out},
-                "loss": closed.validation_loss,
-                "start_loss": snapshot.losses[0] if snapshot.losses else None,
-            },
-        )
+    hall.tell(
+        "round",
+        round=snapshot.round,
+        used=[one.member for one in closed.used],
+        weights={one.member: one.weight for one in closed.used},
+        left_out={one.member: one.code for one in closed.left_out},
+        loss=closed.validation_loss,
+        start_loss=snapshot.losses[0] if snapshot.losses else None,
+        state=closed.state,
     )
 
 
 # ── asks out, replies in ─────────────────────────────────────────────────────
 
+_ENGINE_SAYS = {"engine.late": "late", "engine.busy": "late", "engine.member-gone": "gone", "engine.unreachable": "gone"}
 _FIRST_NUMBER = {"train": 1, "measure": 2, "alone": 50, "evaluate": 1, "rebuild": 100}
 
 
@@ -307,17 +345,37 @@ class _Post:
                 got[member].append(answer)
                 if answer is None:
                     asked.setdefault(member, []).append((which, name, document, body))
-        messages = _Messages({m: [(d, b) for _, _, d, b in parts] for m, parts in asked.items()}, self.hall.store)
+        sent = self.hall.clock()
+        self.hall.tell(
+            "asked",
+            round=send.round, step=send.step, until=spell(sent + timedelta(seconds=self.deadline_seconds)),
+            members=list(asked), kept=[member for member in got if member not in asked],
+        )  # fmt: skip
+        asks = {m: [(d, b) for _, _, d, b in parts] for m, parts in asked.items()}
+        messages = _Messages(asks, self.hall.store, lambda m, size: self.hall.tell("working", member=m, bytes=size))
         for member, raw in self.engine.carry(messages, deadline_seconds=self.deadline_seconds):
             came = self._read(member, asked[member], raw)
             for (which, name, _, _), one in zip(asked[member], came, strict=True):
                 got[member][which] = one
                 if isinstance(one, Answer):
                     self._index(name, one.digest)
-            codes = [one.code if isinstance(one, LeftOut) else one.reply.code or "" for one in came]
-            fields = {"round": send.round, "step": send.step, "member": member, "code": next(filter(None, codes), "")}
-            self.hall.report(Event("answered", fields))
+            self._tell(send, member, came, raw, (self.hall.clock() - sent).total_seconds())
         return {m: tuple(one or LeftOut(member=m, code="engine.late") for one in ones) for m, ones in got.items()}
+
+    def _tell(self, send: Send, member: str, came: list[Answer | LeftOut], raw: bytes | str, seconds: float) -> None:
+        """Tell what became of a message: the first of its asks that was not done decides."""
+        kind, code, fields = "answered", "", dict[str, str]()
+        for one in came:
+            if isinstance(one, LeftOut):
+                kind, code = _ENGINE_SAYS.get(one.code, "failed"), one.code
+                break
+            if one.reply.outcome != "done":
+                kind, code, fields = one.reply.outcome, one.reply.code or "", safe_fields(one.reply.fields)
+                break
+        self.hall.tell(
+            kind, round=send.round, step=send.step, member=member, code=code, fields=fields,
+            bytes=len(raw) if isinstance(raw, bytes) else 0, seconds=round(seconds, 3),
+        )  # fmt: skip
 
     def _ask(self, member: str, send: Send, which: int, body: AskBody) -> tuple[str, Envelope, Answer | None]:
         """The signed ask for a place: the one signed before, while it can still be answered; else a new attempt."""
@@ -388,10 +446,15 @@ class _Post:
 
 
 class _Messages(Mapping[str, bytes]):
-    """The message to each member, put together when it is read: the states that asks name are in memory once."""
+    """The message to each member, put together when it is read: the states that asks name are in memory once.
 
-    def __init__(self, asks: Mapping[str, list[tuple[Envelope, AskBody]]], store: ObjectStore) -> None:
-        self._asks, self._store = asks, store
+    An engine reads a message when it sends it: `read` is told the member and the size.
+    """
+
+    def __init__(
+        self, asks: Mapping[str, list[tuple[Envelope, AskBody]]], store: ObjectStore, read: Callable[[str, int], None]
+    ) -> None:
+        self._asks, self._store, self._read = asks, store, read
         self._objects: dict[str, bytes] = {}
 
     def __getitem__(self, member: str) -> bytes:
@@ -399,7 +462,9 @@ class _Messages(Mapping[str, bytes]):
         needed = {name for _, body in asks for name in _named(body)}
         for name in needed - self._objects.keys():
             self._objects[name] = self._store.get(name)
-        return Parcel(tuple(document for document, _ in asks), {n: self._objects[n] for n in needed}).to_bytes()
+        message = Parcel(tuple(document for document, _ in asks), {n: self._objects[n] for n in needed}).to_bytes()
+        self._read(member, len(message))
+        return message
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._asks)
@@ -445,7 +510,7 @@ def _examine(
         try:
             arms = read_counts(task, answer.reply, hall.store, plan.replicates, alone=member in trained)
         except RunError as error:
-            hall.report(Event("left-out", {"member": member, "code": error.code, "reason": error.fields["reason"]}))
+            hall.tell("left-out", member=member, code=error.code, reason=error.fields["reason"])
             continue
         counts[member] = arms
         used.append(Used(member=member, reply=answer.digest, weight="0"))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from foedus import run as hall
 from foedus.api.show import Page, Table, View, rounded
 from foedus.api.trust import Release
 from foedus.core.clock import now
@@ -25,6 +24,7 @@ from foedus.practice import draft_from_run, found, open_practice, publish, regis
 from foedus.records import evidence
 from foedus.records.accord import Accord
 from foedus.release import desk
+from foedus.track.event import Report
 from foedus.workspace import collect_acts, open_workspace
 from foedus.workspace.folder import PAGE
 
@@ -209,7 +209,7 @@ class Practice:
         name: str | None = None,
         *,
         workers: int | None = None,
-        report: Callable[[hall.Event], None] = lambda _: None,
+        report: Report = lambda _: None,
     ) -> Outcome:
         """Carry a run to its end: the one of this name, the one that is open, or a new one. Killed, it goes on.
 

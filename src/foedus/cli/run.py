@@ -9,11 +9,11 @@ import typer
 
 from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
+from foedus.cli.watch import watching
 
 if TYPE_CHECKING:
     from foedus.ledger.consortium import RunState
     from foedus.records.evidence import Examination
-    from foedus.run import Event
 
 app = typer.Typer(no_args_is_help=True, help="Start, resume and look at runs (coordinator).")
 
@@ -33,7 +33,8 @@ def start(
     here = shell()
     open_workspace(here.workspace).require("coordinator")
     practice = open_practice(here.workspace, passphrase=known(None))
-    outcome = run_here(practice, name=name, workers=workers, report=_tell)
+    with watching() as report:
+        outcome = run_here(practice, name=name, workers=workers, report=report)
     released = f"{outcome.released_round}"
     here.say("run.cli.ended", run=outcome.run, state=short(outcome.state), released=released, rounds=outcome.rounds)
     here.say("run.cli.examined")
@@ -175,28 +176,6 @@ def _outcome_text(run: RunState) -> str:
 
 def _loss(loss: str | None) -> str:
     return f"{float(loss):.4f}" if loss else "–"
-
-
-def _tell(event: Event) -> None:
-    """An event of a run as a line on stderr: a round with who was in it, and what became of the others."""
-    from foedus.core.messages import say
-
-    fields, here = event.fields, shell()
-    if event.kind == "opened":
-        here.note(
-            say("run.cli.opened", run=fields["run"], members=", ".join(fields["roster"]), rounds=fields["rounds"])
-        )
-    elif event.kind == "resumed":
-        here.note(say("run.cli.resumed", run=fields["run"], round=fields["round"]))
-    elif event.kind == "answered":
-        key = "run.cli.failed" if fields["code"] else "run.cli.answered"
-        step = say(f"run.cli.step-{fields['step']}", round=fields["round"])
-        here.note(say(key, step=step, member=fields["member"], code=fields["code"]))
-    elif event.kind == "round":
-        key = "run.cli.closed" if fields["loss"] else "run.cli.closed-plain"
-        here.note(say(key, round=fields["round"], loss=_loss(fields["loss"])))
-    elif event.kind == "left-out":
-        here.note(say("run.cli.dropped", **fields))
 
 
 def _figures(examination: Examination) -> None:

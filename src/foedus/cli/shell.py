@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +91,48 @@ class Shell:
             return False
         print(say(key, **fields) + " [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201 - this is where we print
         return sys.stdin.readline().strip().lower() in ("y", "yes", "是")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a terminal on which something may move."""
+        return not self.quiet and not self.as_json and sys.stderr.isatty()
+
+    @contextmanager
+    def live(self, render: Callable[[], Any]) -> Iterator[Callable[[str], None]]:
+        """Show what `render` gives (anything that rich prints) on the terminal, anew each second, until the end; what
+        is given prints a line above it.
+
+        A timer's signal draws, no thread: whoever forks meanwhile forks from one thread.
+        """
+        import signal
+
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True, highlight=False)
+        with Live(get_renderable=render, console=console, auto_refresh=False, transient=True) as live:
+            drawing = False
+
+            def draw(*_: object) -> None:
+                nonlocal drawing
+                if not drawing:
+                    drawing = True
+                    live.refresh()
+                    drawing = False
+
+            def line(text: str) -> None:
+                nonlocal drawing
+                drawing = True
+                console.print(text, markup=False, soft_wrap=True)
+                drawing = False
+
+            before = signal.signal(signal.SIGALRM, draw)
+            signal.setitimer(signal.ITIMER_REAL, 0.1, 1.0)
+            try:
+                yield line
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:

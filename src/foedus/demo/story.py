@@ -28,7 +28,8 @@ from foedus.records.accord import Accord
 from foedus.records.evidence import CreditReport, Figure
 from foedus.release import desk
 from foedus.release.verify import verify_bundle
-from foedus.run import Event, Outcome
+from foedus.run import Outcome
+from foedus.track.event import Event
 from foedus.workspace import collect_acts
 
 __all__ = ["Ending", "tell"]

@@ -7,13 +7,27 @@ same parcel. Each kind of ask is one record; the union is closed.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from foedus.records.base import Digest, Instant, Int, Name, Positive, Record, Text
 
-__all__ = ["Alone", "Ask", "AskBody", "Evaluate", "Gradient", "Place", "Reply", "Train", "Validate"]
+__all__ = [
+    "SAFE_FIELDS",
+    "Alone",
+    "Ask",
+    "AskBody",
+    "Evaluate",
+    "Gradient",
+    "Place",
+    "Reply",
+    "Train",
+    "Validate",
+    "safe_fields",
+]
 
 
 class Train(Record):
@@ -111,3 +125,18 @@ class Reply(Record):
     fields: dict[str, Text] = Field(default_factory=dict)
     body: dict[str, Any] = Field(default_factory=dict)
     objects: dict[Name, Digest] = Field(default_factory=dict)
+
+
+SAFE_FIELDS = {
+    "part": re.compile(r"train|validation|test"),
+    "expected": re.compile(r"[0-9]{1,12}|sha256:[0-9a-f]{64}"),
+    "round": re.compile(r"[0-9]{1,9}"),
+    "step": re.compile(r"[0-9]{1,9}"),
+}
+"""The fields of an error that may leave a member's machine, and the form each must have: none can carry a text."""
+
+
+def safe_fields(fields: Mapping[str, object]) -> dict[str, str]:
+    """What may be told of an error's fields. The node sends no more, and the coordinator shows no more."""
+    told = {name: str(fields[name]) for name in SAFE_FIELDS if name in fields}
+    return {name: value for name, value in told.items() if SAFE_FIELDS[name].fullmatch(value)}

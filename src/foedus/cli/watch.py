@@ -1,0 +1,60 @@
+"""A run as it goes on, for who sits at the terminal: a live table there, one line an event elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from foedus.cli.shell import shell
+
+if TYPE_CHECKING:
+    from foedus.track.board import Board
+    from foedus.track.event import Event, Report
+
+__all__ = ["watching"]
+
+_ON_THE_BOARD = ("asked", "working", "answered")
+"""Kinds that the live table shows, so that no line need stay of them."""
+
+
+@contextmanager
+def watching() -> Iterator[Report]:
+    """What to report a run's events to: they are shown on stderr as they come."""
+    from foedus.core.clock import now
+    from foedus.track.board import Board
+    from foedus.track.words import line_of
+
+    here, board = shell(), Board()
+
+    def as_line(event: Event) -> None:
+        if text := line_of(event):
+            here.note(text)
+
+    if not here.is_live:
+        yield as_line
+        return
+
+    with here.live(lambda: _table(board, now())) as above:
+
+        def on_board(event: Event) -> None:
+            board.see(event)
+            if event.kind not in _ON_THE_BOARD and (text := line_of(event)):
+                above(text)
+
+        yield on_board
+
+
+def _table(board: Board, moment: Any) -> Any:
+    """The board as a table of rich."""
+    from rich.table import Table
+
+    from foedus.core.messages import say
+    from foedus.track.words import COLUMNS, head_of, rows_of
+
+    table = Table(title=head_of(board, moment) if board.run else "", title_justify="left", box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(say(f"track.head.{column}"), justify="left" if column in ("member", "state") else "right")
+    for row in rows_of(board):
+        table.add_row(*row)
+    return table
