@@ -58,7 +58,10 @@ class Scene:
         return leaf
 
     def act(self, actor: str, act: Record, **overrides: Any) -> str:
-        """The actor does this; gives the digest of its entry."""
+        """The actor does this; gives the digest of its entry. Lists too long for an entry become an object."""
+        act, lists = acts.put_apart(act)
+        if lists is not None:
+            self.objects[sha256(lists)] = lists
         return sha256(self.record(self.entry(actor, act, **overrides)).envelope.payload)
 
     def sign(self, *members: str, accord: Accord | None = None) -> None:

@@ -581,7 +581,7 @@ def test_a_round_of_a_run_that_is_not_open_is_refused():
 def test_a_round_accounts_for_every_member_of_the_roster_once():
     scene = running()
     scene.act("hub", close_round(1, {"bank-a": "0.5", "bank-b": "0.5"}, left_out=()))
-    refused(scene, "bad-used")
+    assert refused(scene, "not-told").fields["got"] == "bank-c"
     scene = running()
     scene.act("hub", close_round(1, {"bank-b": "0.5", "bank-a": "0.5"}))
     refused(scene, "bad-used")
@@ -607,7 +607,7 @@ def test_measurements_of_strangers_are_refused():
     stranger = acts.Used(member="bank-z", reply=digest("z"), weight="1")
     scene = running()
     scene.act("hub", close_round(1, measured=(stranger,)))
-    refused(scene, "stranger")
+    refused(scene, "not-on-panel")
     scene = running().closed()
     scene.act("hub", evidence(replies=(stranger,)))
     refused(scene, "stranger")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foedus.records.weights import capped_shares, equal_shares
+from foedus.records import terms
+from foedus.records.weights import capped_shares, round_shares
 
 NAMES = st.text("abcdef", min_size=1, max_size=3)
 
@@ -40,7 +41,34 @@ def test_no_examples_at_all_is_refused():
 
 
 def test_equal_shares_do_not_look_at_examples():
-    assert equal_shares(("b", "a")) == {"a": Fraction(1, 2), "b": Fraction(1, 2)}
+    shares = round_shares(terms.Mean(weights="equal"), {"b": 1, "a": 900})
+    assert shares == {"a": Fraction(1, 2), "b": Fraction(1, 2)}
+
+
+LATE = terms.NextRound(max_rounds=2, discount="0.5")
+
+
+@pytest.mark.parametrize(
+    ("rule", "examples", "expected"),
+    [
+        # 40 : 40 : 40/2
+        (terms.Mean(cap_bp=10_000), {"a": 40, "b": 40, "c": 40}, ("2/5", "2/5", "1/5")),
+        (terms.Mean(weights="equal"), {"a": 1, "b": 50, "c": 900}, ("2/5", "2/5", "1/5")),
+        # c would have 800/2 of 480: the cap holds after the discount.
+        (terms.Mean(cap_bp=5000), {"a": 40, "b": 40, "c": 800}, ("1/4", "1/4", "1/2")),
+        # The cap cannot hold: all alike, but for the discount.
+        (terms.Mean(cap_bp=1000), {"a": 40, "b": 7, "c": 800}, ("2/5", "2/5", "1/5")),
+    ],
+)
+def test_a_reply_one_round_late_counts_half_of_what_it_would(rule, examples, expected):
+    shares = round_shares(rule, examples, late={"c": 1}, lateness=LATE)
+    assert shares == dict(zip("abc", map(Fraction, expected), strict=True))
+
+
+def test_each_round_late_discounts_again_and_all_late_alike_is_as_none():
+    rule, counts = terms.Mean(weights="equal"), {"a": 1, "b": 1}
+    assert round_shares(rule, counts, late={"b": 2}, lateness=LATE) == {"a": Fraction(4, 5), "b": Fraction(1, 5)}
+    assert round_shares(rule, counts, late={"a": 2, "b": 2}, lateness=LATE) == round_shares(rule, counts)
 
 
 @settings(deadline=None, max_examples=80)

@@ -11,7 +11,7 @@ from foedus.combine.update import Update, weighted_sum
 from foedus.core.errors import CallerError
 from foedus.core.registry import Implementations
 from foedus.records import terms
-from foedus.records.weights import capped_shares, equal_shares
+from foedus.records.weights import round_shares
 from foedus.state import State
 
 __all__ = ["combine", "implements", "mean", "weights"]
@@ -24,8 +24,16 @@ def combine(settings: terms.Combine, updates: Sequence[Update]) -> State:
     return implements.of(settings)(settings, updates)
 
 
-def weights(settings: terms.Mean, examples: Mapping[str, int]) -> dict[str, Fraction]:
+def weights(
+    settings: terms.Mean,
+    examples: Mapping[str, int],
+    *,
+    late: Mapping[str, int] | None = None,
+    lateness: terms.Late | None = None,
+) -> dict[str, Fraction]:
     """Each present member's weight from its registered count of training examples: exact, summing to 1, sorted by name.
+
+    `late`: how many rounds late the replies of some came, which `lateness` discounts.
 
     Raises:
         CallerError: `combine.no-updates` without a member; `combine.no-examples` when examples count and no member has
@@ -33,11 +41,10 @@ def weights(settings: terms.Mean, examples: Mapping[str, int]) -> dict[str, Frac
     """
     if not examples:
         raise CallerError("combine.no-updates")
-    if settings.weights == "equal":
-        return equal_shares(examples)
-    if any(count < 0 for count in examples.values()) or not any(examples.values()):
+    counted = settings.weights == "examples"
+    if counted and (any(count < 0 for count in examples.values()) or not any(examples.values())):
         raise CallerError("combine.no-examples", got=dict(sorted(examples.items())))
-    return capped_shares(examples, settings.cap_bp)
+    return round_shares(settings, examples, late=late or {}, lateness=lateness or terms.Drop())
 
 
 @implements(terms.Mean)

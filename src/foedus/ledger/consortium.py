@@ -89,7 +89,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run. `accord` and `cards` are those in force when it was opened: they alone decide its weights."""
+    """A run. `accord` and `cards` are those in force when it was opened: they alone decide its weights.
+
+    Its acts have their lists, wherever those stand (`records.acts.put_together`).
+    """
 
     opened: OpenRun
     accord: str
@@ -173,6 +176,14 @@ class Consortium:
     replacements: Mapping[str, Replacement] = field(default_factory=dict)
     erased: Mapping[str, str] = field(default_factory=dict)
     refusals: Mapping[tuple[str, int, str, str], int] = field(default_factory=dict)
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The objects without which these entries cannot be folded: accords, proposals, lists too long for an entry."""
+        lists = [run.opened.lists for run in self.runs.values()]
+        lists += [close.lists for run in self.runs.values() for close in run.closes]
+        lists += [entered.lists for entered in self.evidence.values()]
+        return (*self.accords, *self.proposals, *(name for name in lists if name))
 
     @property
     def heads(self) -> dict[str, tuple[int, str]]:

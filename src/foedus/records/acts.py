@@ -7,12 +7,14 @@ was recorded. `BODIES` lists every type of act with its body and who may do it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
 from foedus.core.errors import CallerError
 from foedus.records.base import Code, Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Text
+from foedus.records.release import LateReply
 
 __all__ = [
     "BODIES",
@@ -25,6 +27,7 @@ __all__ = [
     "Erase",
     "Leave",
     "LeftOut",
+    "Lists",
     "OpenRun",
     "Propose",
     "ProposeAccord",
@@ -37,6 +40,8 @@ __all__ = [
     "SignAccord",
     "Used",
     "Vote",
+    "put_apart",
+    "put_together",
 ]
 
 
@@ -104,14 +109,22 @@ class RegisterCard(Record):
     parts: dict[Literal["train", "validation", "test"], Digest]
 
 
+Carried = Literal["inprocess", "flower"]
+"""By which engine asks and replies travel; the states are the same on one kind of machine."""
+
+
 class OpenRun(Record):
-    """`run.open`, by the coordinator: roster, start state, engine and numerics (versions, CPU capability, threads)."""
+    """`run.open`, by the coordinator: roster, start state, engine and numerics (versions, CPU capability, threads).
+
+    `lists`: where the roster stands when it is too long for an entry (`Lists`).
+    """
 
     kind: ClassVar[str] = "run.open"
     run: Name
     roster: ListOf[Name]
+    lists: Digest | None = None
     start: Digest
-    engine: Literal["inprocess"]
+    engine: Carried
     numerics: dict[str, Text]
 
 
@@ -125,14 +138,22 @@ class Used(Record):
 
 
 class LeftOut(Record):
-    """A member of the roster that did not enter a round, and why (the code of its failure or refusal)."""
+    """A member that was asked and did not enter a round, and why (the code of its failure or refusal).
+
+    With `reply` it is that late reply which does not enter any round, and the member may have entered by another.
+    """
 
     member: Name
     code: Text
+    reply: Digest | None = None
 
 
 class CloseRound(Record):
-    """`round.close`, by the coordinator: the only resume point. `measured` are replies that measured the new state."""
+    """`round.close`, by the coordinator: the only resume point. `measured` are replies that measured the new state.
+
+    `late` are replies in hand that came too late for their round and may enter a later one. `lists`: where all these
+    stand when they are too long for an entry (`Lists`).
+    """
 
     kind: ClassVar[str] = "round.close"
     run: Name
@@ -142,6 +163,8 @@ class CloseRound(Record):
     used: ListOf[Used]
     measured: ListOf[Used] = ()
     left_out: ListOf[LeftOut] = ()
+    late: ListOf[LateReply] = ()
+    lists: Digest | None = None
     validation_loss: Decimal | None = None
 
 
@@ -160,7 +183,7 @@ class CloseRun(Record):
 
 class EnterEvidence(Record):
     """`evidence.enter`, by the coordinator: digests of the examination and of the credit report, and the replies
-    beneath.
+    beneath. `lists`: where those stand when they are too long for an entry (`Lists`).
     """
 
     kind: ClassVar[str] = "evidence.enter"
@@ -168,6 +191,7 @@ class EnterEvidence(Record):
     evidence: Digest
     credit: Digest | None
     replies: ListOf[Used]
+    lists: Digest | None = None
 
 
 class EnterVerdicts(Record):
@@ -242,6 +266,59 @@ class Erase(Record):
     kind: ClassVar[str] = "object.erase"
     object: Digest
     reason: Text
+
+
+# ── long lists ───────────────────────────────────────────────────────────────
+
+INLINE_BYTES = 32_000
+"""The longest act that an entry holds whole: in base64, with its envelope, an entry then stays under 48 kB."""
+
+
+class Lists(Record):
+    """The lists of an act that would be longer than 32,000 bytes with them: the object that its `lists` names."""
+
+    kind: ClassVar[str] = "lists"
+
+    v: Literal[1] = 1
+    roster: ListOf[Name] = ()
+    used: ListOf[Used] = ()
+    measured: ListOf[Used] = ()
+    left_out: ListOf[LeftOut] = ()
+    late: ListOf[LateReply] = ()
+    replies: ListOf[Used] = ()
+
+
+Act = TypeVar("Act", bound=Record)
+
+
+def put_apart(act: Act) -> tuple[Act, bytes | None]:
+    """An act as its entry holds it and, when it is too long to hold its lists, the object in which they stand."""
+    if "lists" not in type(act).model_fields:
+        return act, None
+    whole = act.model_copy(update={"lists": None})
+    if len(whole.to_bytes()) <= INLINE_BYTES:
+        return whole, None
+    lists = Lists(**{name: getattr(act, name) for name in _lists_of(act)})
+    return act.model_copy(update={**dict.fromkeys(_lists_of(act), ()), "lists": lists.digest}), lists.to_bytes()
+
+
+def put_together(act: Act, find: Callable[[str], Lists]) -> Act:
+    """An act with the lists that its entry names; `lists` stays, so that `put_apart` gives the entry's act again.
+
+    Raises:
+        CallerError: `records.malformed` unless it is the one form that `put_apart` gives.
+    """
+    whole = act
+    if (name := getattr(act, "lists", None)) is not None:
+        lists = find(name)
+        whole = act.model_copy(update={each: getattr(lists, each) for each in _lists_of(act)})
+    if put_apart(whole)[0] != act:
+        raise CallerError("records.malformed", kind=act.kind, where="lists", got="lists in another place than theirs")
+    return whole
+
+
+def _lists_of(act: Record) -> list[str]:
+    return [name for name in Lists.model_fields if name in type(act).model_fields]
 
 
 BODIES: dict[str, type[Record]] = {

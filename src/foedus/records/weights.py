@@ -1,23 +1,42 @@
 """The weights of a mean: shares of the registered counts of training examples, none above a cap. Exact arithmetic.
 
 The hub computes them before it combines and the fold recomputes them from the registered cards, so no reply can name
-its own weight.
+its own weight. What came late counts as fewer examples, before shares are taken: no share passes the cap for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 
-__all__ = ["capped_shares", "equal_shares"]
+from foedus.records import terms
+
+__all__ = ["capped_shares", "round_shares"]
+
+_NOBODY: Mapping[str, int] = MappingProxyType({})
+_DROP = terms.Drop()
 
 
-def equal_shares(members: Mapping[str, object] | frozenset[str] | tuple[str, ...]) -> dict[str, Fraction]:
-    """One n-th for each of n members, sorted by name."""
-    return {name: Fraction(1, len(members)) for name in sorted(members)}
+def round_shares(
+    rule: terms.Mean, examples: Mapping[str, int], *, late: Mapping[str, int] = _NOBODY, lateness: terms.Late = _DROP
+) -> dict[str, Fraction]:
+    """The weights of the members in `examples`, by their registered counts: they sum to one, sorted by name.
+
+    `late` tells how many rounds late a member's reply came: it counts `discount` times as much for each of them.
+
+    Raises:
+        ValueError: as `capped_shares`.
+    """
+    counts = dict.fromkeys(examples, 1) if rule.weights == "equal" else dict(examples)
+    cap_bp = rule.cap_bp
+    if rule.weights == "equal" or cap_bp * sum(1 for count in counts.values() if count > 0) <= 10_000:
+        counts, cap_bp = {name: min(count, 1) for name, count in counts.items()}, 10_000
+    discount = Fraction(lateness.discount) if isinstance(lateness, terms.NextRound) else Fraction(1)
+    return capped_shares({name: count * discount ** late.get(name, 0) for name, count in counts.items()}, cap_bp)
 
 
-def capped_shares(examples: Mapping[str, int], cap_bp: int) -> dict[str, Fraction]:
+def capped_shares(examples: Mapping[str, int] | Mapping[str, Fraction], cap_bp: int) -> dict[str, Fraction]:
     """Each member's share of all examples, none above `cap_bp` basis points; the shares sum to one.
 
     What a cap takes from a member goes to those below the cap in proportion to their examples, until none lies above.

@@ -7,7 +7,7 @@
     report/….json               proposal, examination, verdicts, credit
     attest/gates.test-result.dsse    the verdicts as an in-toto attestation
     attest/witnessed            the ledger's head as members cosigned it when they voted
-    objects/HEX.json            earlier proposals that the ledger names
+    objects/HEX.json            earlier proposals and long lists that the ledger names
     ledger/…                    a copy of the ledger
     CHECKSUMS                   SHA-256 of every file but itself and ledger/
 

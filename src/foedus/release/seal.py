@@ -141,8 +141,8 @@ def draft(
 
 
 def named_objects(consortium: Consortium, store: ObjectStore) -> dict[str, bytes]:
-    """Every accord and proposal that the ledger names: what a reader of the bundle needs to fold it."""
-    return {digest: store.get(digest) for digest in (*consortium.accords, *consortium.proposals)}
+    """Every object that the ledger names and a reader of the bundle needs to fold it."""
+    return {digest: store.get(digest) for digest in consortium.objects}
 
 
 def copy_ledger(ledger: Path, folder: Path) -> None:
@@ -335,9 +335,9 @@ def _finish_objects(folder: Path, proposal: Proposal, consortium: Consortium, st
     for digest in (proposal.evidence, proposal.credit):
         if digest:
             (folder / "objects" / f"{hex_of(digest)}.json").unlink(missing_ok=True)
-    for kind, digests in (("accord", consortium.accords), ("objects", consortium.proposals)):
-        for digest in digests:
-            if digest not in (proposal.accord, proposal.digest):
-                write_atomic(folder / kind / f"{hex_of(digest)}.json", store.get(digest))
+    for digest in consortium.objects:
+        if digest not in (proposal.accord, proposal.digest):
+            kind = "accord" if digest in consortium.accords else "objects"
+            write_atomic(folder / kind / f"{hex_of(digest)}.json", store.get(digest))
     if (folder / "objects").is_dir() and not any((folder / "objects").iterdir()):
         (folder / "objects").rmdir()

@@ -183,9 +183,7 @@ def export_ledger(workspace: Workspace) -> bytes:
     leaves = tuple(map(b64, ledger.data()))
     copy = LedgerCopy(origin=ledger.origin, size=ledger.size, checkpoint=b64(ledger.checkpoint()), leaves=leaves)
     document = Envelope(LedgerCopy.payload_type(), copy.to_bytes(), ())
-    return Parcel.of(
-        [document], [workspace.objects.get(name) for name in (*state.accords, *state.proposals)]
-    ).to_bytes()
+    return Parcel.of([document], [workspace.objects.get(name) for name in state.objects]).to_bytes()
 
 
 def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = None) -> Consortium:
