@@ -1,0 +1,1 @@
+"""Pipes, as Flower's app format wants them."""

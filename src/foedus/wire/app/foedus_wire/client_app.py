@@ -1,0 +1,5 @@
+"""The member's end."""
+
+from foedus.wire.client_app import app
+
+__all__ = ["app"]

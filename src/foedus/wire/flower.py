@@ -1,0 +1,280 @@
+"""The engine that carries asks over Flower: letters to nodes, answers back, each within its step's deadline.
+
+`carry` never waits beyond the deadline, and one member's trouble stays that member's: a node that is not connected,
+dies, is silent or late ends as a code for that member in that step. What comes after the deadline is kept for `late`.
+When the SuperLink or its ServerApp dies, `carry` starts it again, with a new Flower run (Flower does not resume one),
+and sends again what is open; that is safe because a node answers the same ask with the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Self
+
+from foedus.core.errors import FoedusError, RunError
+from foedus.wire import pipe
+from foedus.wire.frame import pack, unpack
+from foedus.wire.gateway import Gateway
+from foedus.wire.process import Child
+from foedus.wire.superlink import SuperLink
+
+__all__ = ["Flower"]
+
+_LATE, _UNREACHABLE, _GONE = "engine.late", "engine.unreachable", "engine.member-gone"
+_HOLD_SECONDS = 2.0  # how long the ServerApp's question for work is held where there is none
+_REVIVALS = 2  # in one step
+_CHECK_SECONDS = 1.0
+_LATE_FACTOR, _LATE_SECONDS = 3.0, 600.0  # an answer is taken until so long after its deadline
+
+
+@dataclass(slots=True)
+class _Letter:
+    """A message on its way, its step and what has become of it."""
+
+    number: str
+    member: str
+    body: Callable[[], bytes] | None
+    deadline: float
+    lasts: float
+    ends: float
+    answers: SimpleQueue[tuple[str, bytes | str]]
+    sent: bool = False
+    step_over: bool = False
+
+
+@dataclass(slots=True)
+class Flower:
+    """The engine. `folder` holds its socket and log."""
+
+    folder: Path
+    superlink: SuperLink
+    gateway: Gateway
+    patience_seconds: float
+    _served: pipe.Served | None = None
+    _child: Child | None = None
+    _run: int = 0
+    _letters: dict[str, _Letter] = field(default_factory=dict)
+    _late: list[tuple[str, bytes]] = field(default_factory=list)
+    _online: frozenset[int] = frozenset()
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _news: threading.Event = field(default_factory=threading.Event)
+    _reviving: threading.Lock = field(default_factory=threading.Lock)
+    _stopping: bool = False
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        superlink: SuperLink,
+        gateway: Gateway,
+        patience_seconds: float = 60.0,
+        start_seconds: float = 60.0,
+    ) -> Self:
+        """Submit the wire's own Flower run and start its ServerApp.
+
+        Args:
+            folder: for the socket between this process and the ServerApp; made, and closed to others. A short path.
+            superlink: the running SuperLink.
+            gateway: the running gateway, which is told when there are messages and tells when there are answers.
+            patience_seconds: how long a step waits for a member whose node is not connected.
+            start_seconds: how long the start may take.
+
+        Raises:
+            CallerError: `wire.path-too-long`.
+            RunError: `wire.run-refused`, `wire.superlink-died`, `wire.superlink-late`.
+        """
+        engine = cls(folder, superlink, gateway, patience_seconds)
+        engine._served = pipe.serve(folder / "hub.sock", engine._handle)
+        gateway.arrived = engine._news.set
+        try:
+            engine.restart(start_seconds=start_seconds)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def carry(self, messages: Mapping[str, bytes], *, deadline_seconds: float) -> Iterator[tuple[str, bytes | str]]:
+        """Each member with its answer as it arrives, or with the code of why there is none.
+
+        `engine.late` (no answer in time), `engine.unreachable` (its node is not connected), `engine.member-gone` (its
+        node died in this step), or the code of the node's own error. A message is read from `messages` when its node is
+        ready for it.
+        """
+        begun, answers = time.monotonic(), SimpleQueue[tuple[str, bytes | str]]()
+        letters = {}
+        for member in sorted(messages):
+            letter = self._letter(member, messages, deadline_seconds, answers)
+            letters[member] = letter
+        with self._lock:
+            self._letters |= {letter.number: letter for letter in letters.values()}
+        self._news.set()
+        end, revivals = begun + deadline_seconds, 0
+        try:
+            while letters and (now := time.monotonic()) < end:
+                try:
+                    member, answer = answers.get(timeout=min(_CHECK_SECONDS, end - now))
+                except Empty:
+                    if not self.alive() and revivals < _REVIVALS and self._reviving.acquire(blocking=False):
+                        revivals += 1
+                        threading.Thread(target=self._revive, daemon=True).start()
+                    if time.monotonic() - begun > self.patience_seconds:
+                        for member in self._absent(letters):
+                            self._forget(letters.pop(member))
+                            yield member, _UNREACHABLE
+                    continue
+                del letters[member]
+                yield member, answer
+            for member, letter in letters.items():
+                yield member, _LATE if letter.sent else _UNREACHABLE
+        finally:
+            self._end_step(letters.values(), answers)
+
+    def late(self) -> list[tuple[str, bytes]]:
+        """Answers that came after their step's deadline, each once. Does not wait."""
+        with self._lock:
+            taken, self._late = self._late, []
+        return taken
+
+    def online(self) -> frozenset[str]:
+        """The members whose nodes are connected."""
+        return frozenset(member for member, node in self.superlink.members.items() if node in self._online)
+
+    def alive(self) -> bool:
+        """Whether SuperLink and ServerApp run."""
+        return self.superlink.alive() and self._child is not None and self._child.alive()
+
+    def restart(self, *, start_seconds: float = 60.0) -> None:
+        """End the ServerApp and its Flower run, and begin anew; what is open in a step is sent again."""
+        with self._lock:
+            if self._child:
+                self._child.close()
+            self.superlink.revive(start_seconds=start_seconds)
+            if self._run:
+                self.superlink.stop(self._run)
+            for letter in list(self._letters.values()):
+                letter.sent = False
+                if letter.step_over:
+                    self._forget(letter)
+            self._online = frozenset()
+            self._run = self.superlink.submit()
+            link = self.superlink
+            settings = {"address": link.address, "ca": str(link.tls.ca), "secret_file": str(link.secret_file)}
+            self._child = Child("serverapp", self.folder, {**settings, "socket": str(self.folder / "hub.sock")})
+
+    def close(self) -> None:
+        """End the ServerApp and its run; SuperLink and gateway stay."""
+        self._stopping = True
+        self._news.set()
+        if self._run and self.superlink.alive():
+            self.superlink.stop(self._run)
+        if self._child:
+            self._child.close()
+        if self._served:
+            self._served.close()
+
+    def _letter(
+        self,
+        member: str,
+        messages: Mapping[str, bytes],
+        deadline_seconds: float,
+        answers: SimpleQueue[tuple[str, bytes | str]],
+    ) -> _Letter:
+        lasts = deadline_seconds + max(_LATE_FACTOR * deadline_seconds, _LATE_SECONDS)
+        now = time.time()
+        deadline, ends = now + deadline_seconds, now + lasts
+        return _Letter(secrets.token_hex(16), member, lambda: messages[member], deadline, lasts, ends, answers)
+
+    def _end_step(self, letters: Iterable[_Letter], answers: SimpleQueue[tuple[str, bytes | str]]) -> None:
+        """From here on, answers are late ones; those that nobody took are the first of them."""
+        with self._lock:
+            for letter in letters:
+                letter.step_over, letter.body = True, None
+                if not letter.sent:
+                    self._forget(letter)
+            while not answers.empty():
+                member, answer = answers.get()
+                if isinstance(answer, bytes):
+                    self._late.append((member, answer))
+
+    def _revive(self) -> None:
+        with contextlib.suppress(FoedusError):  # the step goes on to its deadline, and the next one tries again
+            self.restart()
+        self._reviving.release()
+
+    def _absent(self, letters: Mapping[str, _Letter]) -> list[str]:
+        online = self.online()
+        return [member for member, letter in letters.items() if not letter.sent and member not in online]
+
+    def _forget(self, letter: _Letter) -> None:
+        with self._lock:
+            self._letters.pop(letter.number, None)
+
+    def _handle(self, data: bytes) -> bytes:
+        """The ServerApp's side of the socket."""
+        head, body = unpack(data)
+        match head["kind"]:
+            case "next":
+                return pack(self._next(head))
+            case "body":
+                letter = self._letters.get(head["number"])
+                read = letter.body if letter else None
+                return pack({"gone": read is None}, read() if read else b"")
+            case "sent":
+                if letter := self._letters.get(head["number"]):
+                    self.gateway.wake(letter.member)
+                return pack({})
+            case "answer":
+                self._answered(str(head["number"]), str(head["code"]) or body)
+                return pack({})
+            case kind:
+                raise RunError("wire.fault", got=str(kind))
+
+    def _next(self, head: Mapping[str, Any]) -> dict[str, Any]:
+        """What to send; held until there is something, or an answer may have come."""
+        with self._lock:
+            self._online = frozenset(int(node) for node in head["online"])
+            for letter in [letter for letter in self._letters.values() if letter.ends < time.time()]:
+                self._forget(letter)
+        orders = self._orders()
+        if not orders and not self._stopping:
+            self._news.wait(_HOLD_SECONDS)
+            orders = self._orders()
+        self._news.clear()
+        return {"stop": self._stopping, "send": orders}
+
+    def _orders(self) -> list[dict[str, Any]]:
+        nodes = self.superlink.members
+        orders = []
+        with self._lock:
+            for letter in self._letters.values():
+                node = nodes.get(letter.member, 0)
+                if not letter.sent and not letter.step_over and node in self._online:
+                    letter.sent = True
+                    orders.append(
+                        {
+                            "number": letter.number,
+                            "node": str(node),
+                            "deadline": letter.deadline,
+                            "lasts": letter.lasts,
+                        }
+                    )
+        return orders
+
+    def _answered(self, number: str, answer: bytes | str) -> None:
+        """An answer goes to its step, or to `late` where the step is over; an unknown one to nobody."""
+        with self._lock:
+            letter = self._letters.pop(number, None)
+            if letter is None:
+                return
+            if not letter.step_over:
+                letter.answers.put((letter.member, answer))
+            elif isinstance(answer, bytes):
+                self._late.append((letter.member, answer))
