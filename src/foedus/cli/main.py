@@ -27,6 +27,7 @@ from foedus.cli import (
     gate,
     journal,
     ledger,
+    look,
     member,
     new,
     release,
@@ -46,6 +47,8 @@ __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
 accord.app.command("sign")(sign.sign)
 release.app.command("revoke")(revoke.revoke)
+runs.app.command("log")(look.log)
+runs.app.command("compare")(look.compare)
 GROUPS = {
     "accord": accord.app,
     "credit": credit.app,

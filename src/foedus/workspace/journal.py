@@ -5,23 +5,27 @@
 `reserved` is written, and flushed to disk, before any work on an ask begins; `answered`, `refused` or `failed` closes
 it and names the stored reply and private state. That line is the commit: what it does not name did not happen. A line
 torn by a crash is dropped when the journal is next opened. The journal stays on the member's machine until the member
-sends it.
+sends it, or the lines of it that it chooses (`extract`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from foedus.core import canonical
 from foedus.core.digest import sha256
+from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, RunError, VerifyError
 from foedus.core.files import fsync_folder
+from foedus.records.base import open_record
+from foedus.records.journal import JournalLine, SentJournal
 
-__all__ = ["Event", "Journal", "Line", "read_journal"]
+__all__ = ["Event", "Journal", "Line", "extract", "open_sent", "read_journal"]
 
 Event = Literal["reserved", "answered", "refused", "failed"]
 
@@ -73,6 +77,34 @@ def read_journal(path: Path) -> list[Line]:
         lines.append(line)
         prev = sha256(text)
     return lines
+
+
+def extract(lines: list[Line], chosen: Collection[int], *, accord: str, member: str, at: str) -> SentJournal:
+    """The lines of these numbers, to be signed and sent; CallerError `journal.no-such-line`."""
+    if unknown := sorted(set(chosen) - {line.n for line in lines}):
+        raise CallerError("journal.no-such-line", got=", ".join(map(str, unknown)), last=len(lines))
+    if not chosen:
+        raise CallerError("journal.nothing-chosen", last=len(lines))
+    sent = tuple(JournalLine(**{**asdict(line), "private": dict(line.private)}) for line in lines if line.n in chosen)
+    return SentJournal(accord=accord, member=member, at=at, size=len(lines), lines=sent)
+
+
+def open_sent(data: bytes, keys: Callable[[str], Iterable[str]]) -> SentJournal:
+    """What a member sent of its journal; `keys` gives the public act keys that a member has had.
+
+    Raises:
+        CallerError: for bytes that are no signed extract.
+        VerifyError: `envelope.not-signed`; `journal.changed` names the line at which the chain breaks.
+    """
+    envelope = Envelope.from_bytes(data)
+    sent = open_record(SentJournal, envelope)
+    if not any(envelope.signed_by(key) for key in keys(sent.member)):
+        raise VerifyError("envelope.not-signed", who=sent.member, keyid="–")
+    for before, line in pairwise(sent.lines):
+        follows = line.n == before.n + 1
+        if line.n <= before.n or (follows and line.prev != sha256(before.to_bytes())):
+            raise VerifyError("journal.changed", line=line.n)
+    return sent
 
 
 class Journal:
