@@ -123,6 +123,7 @@ def test_other_sources_are_refused(source: str) -> None:
 
 def test_a_source_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused("base.no-folder", locate, f"folder:{tmp_path / 'absent'}")
+    refused("base.no-folder", locate, "folder:~nobody-of-this-name/base")
     refused("base.no-package", locate, "package:surely-not-installed")
     refused("base.no-model-in-package", locate, "package:pytest")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

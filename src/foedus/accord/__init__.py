@@ -10,6 +10,7 @@ from foedus.accord.explain import explain
 from foedus.accord.finding import Finding
 from foedus.accord.permit import in_force_on, permit
 from foedus.accord.plan import compile_plan
+from foedus.accord.reach import reach, reach_findings, require_reach
 from foedus.accord.read import Draft, load_accord, open_accord, read_accord, read_draft
 from foedus.accord.schema import json_schema
 
@@ -27,6 +28,9 @@ __all__ = [
     "load_accord",
     "open_accord",
     "permit",
+    "reach",
+    "reach_findings",
     "read_accord",
     "read_draft",
+    "require_reach",
 ]

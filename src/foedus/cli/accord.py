@@ -23,10 +23,10 @@ File = Annotated[Path, typer.Argument(help="A draft in YAML, or the signed form 
 @app.command()
 def check(file: File) -> None:
     """Say what cannot work, what hardly does, and what signing means. Exit code 2 if the accord must not be signed."""
-    from foedus.accord import findings
+    from foedus.accord import findings, reach_findings
 
     here, draft = shell(), _read(file)
-    found = findings(draft.accord)
+    found = [*reach_findings(draft.accord), *findings(draft.accord)]
     problems = sum(one.level == "problem" for one in found)
     if draft.missing:
         here.say("accord.cli.missing", parties=", ".join(draft.missing))

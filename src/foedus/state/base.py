@@ -79,7 +79,10 @@ def locate(source: str) -> Path:
     """
     kind, _, name = source.partition(":")
     if kind == "folder" and name:
-        folder = Path(name).expanduser()
+        try:
+            folder = Path(name).expanduser()
+        except RuntimeError as error:  # no such user, whose home would be meant
+            raise CallerError("base.no-folder", path=name) from error
         if not folder.is_dir():
             raise CallerError("base.no-folder", path=str(folder))
         return folder
