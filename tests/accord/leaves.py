@@ -33,6 +33,10 @@ _WORDS = {
     "character": "word",
     "all": "2/3",
     "2/3": "all",
+    "shuffled": "length-buckets",
+    "length-buckets": "shuffled",
+    "float32": "bfloat16",
+    "bfloat16": "float32",
     "contributor": "auditor",
     "auditor": "contributor",
 }

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.utils import clip_grad_norm_
 
 from federation import WORDS, taught_base
@@ -15,7 +17,7 @@ from foedus.state import digest, subtract
 from foedus.tasks import Encoded
 from foedus.train.export import folded
 from foedus.train.learn import Span as Rounds
-from foedus.train.learn import factor, gradient_along, learn, logits_of, mean_loss, steps_a_round
+from foedus.train.learn import batches_of, factor, gradient_along, learn, logits_of, mean_loss, steps_a_round
 from foedus.train.lower import Prepared, batch_of, forward, prepare
 from foedus.train.model import build, fresh_adapter, load, parameter_of, read, shape_of
 from tiny import tiny_base
@@ -191,6 +193,71 @@ def test_gradients_are_clipped_in_an_order_that_no_hash_seed_changes(monkeypatch
     data = prepare(model, examples(4, model))
     learn(model, data, frozenset(model.trained), craft=craft, span=Rounds(1, 1, 1), seed=("s", "m"))
     assert [id(p) for p in seen[0]] == [id(model.trained[name]) for name in sorted(model.trained)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40),
+    size=st.integers(1, 12),
+    batching=st.sampled_from(["shuffled", "length-buckets"]),
+    seed=st.text(max_size=3),
+)
+def test_a_pass_holds_every_example_once_in_full_batches_but_one(lengths, size, batching, seed):
+    craft = terms.Craft(batch_size=size, batching=batching)
+    batches = batches_of(lengths, craft, PublicRng(seed, "order"))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert sorted(map(len, batches))[1:] == [size] * (len(batches) - 1)
+    assert batches == batches_of(lengths, craft, PublicRng(seed, "order"))
+
+
+def test_length_buckets_put_like_lengths_together_and_no_length_first():
+    lengths, craft = [i % 10 for i in range(200)], terms.Craft(batch_size=20, batching="length-buckets")
+    passes = [batches_of(lengths, craft, PublicRng(str(seed))) for seed in range(4)]
+    for batches in passes:
+        assert all(len({lengths[i] for i in batch}) == 1 for batch in batches)
+    assert len({tuple(lengths[batch[0]] for batch in batches) for batches in passes}) == 4
+    assert len({tuple(sorted(batches)[0]) for batches in passes}) == 4  # nor do the same examples stay together
+
+
+@pytest.mark.parametrize("name", ["full", "lora", "stack-top"])
+def test_bfloat16_is_for_the_steps_alone_and_ends_near_float32(name, monkeypatch):
+    monkeypatch.setattr("foedus.train.learn.computes_bfloat16", lambda: True)
+    ends = {}
+    for precision in ("float32", "bfloat16"):
+        model, state = made(METHODS[name], dropout="0")
+        data = prepare(model, examples(12, model))
+        craft = CRAFT.model_copy(update={"precision": precision})
+        learn(model, data, frozenset(model.trained), craft=craft, span=Rounds(1, 1, 1), seed=("s", "m"))
+        assert {value.dtype for value in read(model).values()} == {torch.float32}
+        assert all(parameter.grad is None for parameter in model.trained.values())
+        ends[precision] = read(model)
+        assert {logits.dtype for _, _, logits in logits_of(model, data)} == {torch.float32}
+    assert digest(ends["float32"]) != digest(ends["bfloat16"])
+    far = sum(float((ends["float32"][n] - v).square().sum()) for n, v in ends["bfloat16"].items()) ** 0.5
+    way = sum(float((v - state.get(n, 0 * v)).square().sum()) for n, v in ends["float32"].items()) ** 0.5
+    assert far < way / 2
+
+
+def test_a_processor_without_bfloat16_says_so_before_any_step(monkeypatch):
+    monkeypatch.setattr("foedus.train.learn.computes_bfloat16", lambda: False)
+    model, _ = made(terms.Head(), dropout="0")
+    before, data = read(model), prepare(model, examples(4, model))
+    craft = CRAFT.model_copy(update={"precision": "bfloat16"})
+    with pytest.raises(RunError) as caught:
+        learn(model, data, model.head, craft=craft, span=Rounds(1, 1, 1), seed=("s", "m"))
+    assert caught.value.code == "train.no-bfloat16"
+    assert all(torch.equal(value, before[name]) for name, value in read(model).items())
+
+
+def test_a_model_may_be_built_to_pad_every_batch_and_keep_no_layer():
+    told = {}
+    for packs in (True, False):
+        model = build(taught_base(), TASK, METHODS["lora-top"], dropout="0", packs=packs)
+        load(model, made(METHODS["lora-top"])[1])
+        data = prepare(model, examples(5, model))
+        assert (model.depth > 0, data.hidden is not None, model.reads_first) == (packs, packs, packs)
+        told[packs] = torch.cat([logits for _, _, logits in logits_of(model, data)])
+    assert (told[True] - told[False]).abs().max() < 1e-5
 
 
 def trained(method, *, seed="s", dropout="0.1", span=None):

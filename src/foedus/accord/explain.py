@@ -106,6 +106,8 @@ def _training(accord: Accord) -> Iterator[str]:
     yield _say("weight-decay", value=craft.weight_decay)
     yield _say("dropout", value=craft.dropout) if craft.dropout else _say("dropout-base")
     yield _say("clip", norm=craft.clip_norm) if craft.clip_norm else _say("clip-none")
+    yield _say(f"batching-{craft.batching}")
+    yield _say(f"precision-{craft.precision}")
     if (stopping := training.early_stopping) is None:
         yield _say("stopping-none")
     else:

@@ -273,7 +273,13 @@ class EarlyStopping(Record):
 
 
 class Craft(Record):
-    """How a member trains within a round. Schedules run over the whole run, counted in the member's own steps."""
+    """How a member trains within a round. Schedules run over the whole run, counted in the member's own steps.
+
+    `batching`, how a pass is cut into batches: of the shuffled examples as they come, or (`length-buckets`) of examples
+    of like length, the batches in random order. `precision`, of a step's forward and backward pass; weights, optimiser,
+    updates and every measurement are float32 in any case. Both are enforced by the member's own steps
+    (`train.learn`), which refuse a precision that the processor lacks.
+    """
 
     epochs: Positive = 1
     max_steps: Positive | None = None
@@ -286,6 +292,8 @@ class Craft(Record):
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_bp: BasisPoints = 0
     clip_norm: Decimal | None = "1"
+    batching: Literal["shuffled", "length-buckets"] = "shuffled"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")
     def _rates_make_sense(self) -> Craft:

@@ -20,7 +20,16 @@ from foedus.state import State
 from foedus.train.lower import Prepared, batch_of, forward
 from foedus.train.model import Model, load, parameter_of
 
-__all__ = ["Span", "gradient_along", "learn", "logits_of", "mean_loss", "steps_a_round"]
+__all__ = [
+    "Span",
+    "batches_of",
+    "computes_bfloat16",
+    "gradient_along",
+    "learn",
+    "logits_of",
+    "mean_loss",
+    "steps_a_round",
+]
 
 EVAL_BATCH = 64
 
@@ -59,23 +68,30 @@ def learn(
     same order of data whether it is trained alone or in a federation.
 
     Raises:
-        RunError: `train.diverged` when a loss is not a finite number.
+        RunError: `train.diverged` when a loss is not a finite number; `train.no-bfloat16` where the accord asks for a
+            precision that this processor lacks.
     """
+    halved = craft.precision == "bfloat16"
+    if halved and not computes_bfloat16():
+        raise RunError("train.no-bfloat16", got=torch.backends.cpu.get_cpu_capability())
     optimiser = _optimiser(model, names, craft)
+    lengths = [len(example.input_ids) for example in data.encoded]
     a_round = steps_a_round(len(data), craft)
     total, done = a_round * span.rounds, 0
     model.net.train()
     for number in range(span.first, span.last + 1):
         torch.manual_seed(PublicRng(str(seed[0]), *seed[1:], number, "dropout").seed63())
         rng = PublicRng(str(seed[0]), *seed[1:], number, "order")
-        for step, batches in enumerate(_steps(len(data), craft, rng, a_round)):
+        for step, batches in enumerate(_steps(lengths, craft, rng, a_round)):
             rate = factor(craft, (number - 1) * a_round + step, total)
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * rate
             examples = sum(map(len, batches))
             for chosen in batches:
                 batch = batch_of(model, data, chosen)
-                loss = model.task.loss(forward(model, batch), batch).sum() / examples
+                with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+                    logits = forward(model, batch)
+                loss = model.task.loss(logits.float(), batch).sum() / examples
                 if not math.isfinite(float(loss.detach())):
                     raise RunError("train.diverged", round=number, step=step + 1)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -101,16 +117,36 @@ def _optimiser(model: Model, names: frozenset[str], craft: Craft) -> torch.optim
     )
 
 
-def _steps(count: int, craft: Craft, rng: PublicRng, steps: int) -> Iterator[list[list[int]]]:
+def computes_bfloat16() -> bool:
+    """Whether this processor has what PyTorch's kernels for bfloat16 need; without it they are slower than float32's.
+
+    On x86 that is AVX-512, on ARM its bfloat16 instructions.
+    """
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if torch.backends.mkldnn.is_available() else False
+
+
+def _steps(lengths: Sequence[int], craft: Craft, rng: PublicRng, steps: int) -> Iterator[list[list[int]]]:
     """The micro-batches of each step: pass after pass over the examples, in a new order each time."""
     made = 0
     while made < steps:
-        order = rng.shuffled(range(count))
-        batches = [order[i : i + craft.batch_size] for i in range(0, count, craft.batch_size)]
+        batches = batches_of(lengths, craft, rng)
         for i in range(0, len(batches), craft.accumulation):
             if made < steps:
                 yield batches[i : i + craft.accumulation]
                 made += 1
+
+
+def batches_of(lengths: Sequence[int], craft: Craft, rng: PublicRng) -> list[list[int]]:
+    """One pass: every example once, in batches as the accord's clause `batching` has them cut.
+
+    `length-buckets`: the shuffled examples are sorted by length, those of one length staying shuffled, and the batches
+    cut from them are shuffled; so a batch holds little padding, and no length comes first.
+    """
+    order = rng.shuffled(range(len(lengths)))
+    if craft.batching == "length-buckets":
+        order.sort(key=lambda i: lengths[i])
+    batches = [order[i : i + craft.batch_size] for i in range(0, len(order), craft.batch_size)]
+    return rng.shuffled(batches) if craft.batching == "length-buckets" else batches
 
 
 def logits_of(model: Model, data: Prepared) -> Iterator[tuple[list[int], dict[str, torch.Tensor], torch.Tensor]]:

@@ -39,10 +39,10 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 class Model:
     """A network ready to train.
 
-    `trained`: the parameter of each name that a step may move. `pinned`: the base's own values
-
-    of the targets that a stacked state adds to. `depth`: how many of the lowest layers are frozen for good, with the
-    embeddings.
+    `trained`: the parameter of each name that a step may move. `pinned`: the base's own values of the targets that a
+    stacked state adds to. `packs`: whether batches go through as one row of real tokens. `depth`: how many of the
+    lowest layers are frozen for good, with the embeddings, and computed once for each example. `reads_first`: whether
+    the head sees each text through its first token, so that the last layer computes no other to its end.
     """
 
     net: Any
@@ -52,25 +52,10 @@ class Model:
     trained: dict[str, nn.Parameter]
     head: frozenset[str]
     pinned: State = field(default_factory=dict)
-    depth: int = 0
     layers: nn.ModuleList = field(default_factory=nn.ModuleList)
-
-    @property
-    def packs(self) -> bool:
-        """Whether batches go through as one row of real tokens, and frozen layers can be kept: encoders such as
-        BERT.
-        """
-        backbone = getattr(self.net, self.net.base_model_prefix)
-        return (
-            hasattr(backbone, "embeddings") and self.net._supports_attention_backend and not self.net.config.is_decoder
-        )
-
-    @property
-    def reads_first(self) -> bool:
-        """Whether the head sees each text through its first token: sequence classes of the encoders that `packs`
-        names.
-        """
-        return self.packs and self.task.model_class == "AutoModelForSequenceClassification"
+    packs: bool = False
+    depth: int = 0
+    reads_first: bool = False
 
     @property
     def stacks(self) -> bool:
@@ -79,9 +64,18 @@ class Model:
 
 
 def build(
-    base: Path, task: terms.Task, method: terms.Method, *, dropout: str | None = None, rank: int | None = None
+    base: Path,
+    task: terms.Task,
+    method: terms.Method,
+    *,
+    dropout: str | None = None,
+    rank: int | None = None,
+    packs: bool = True,
 ) -> Model:
     """The model of a base folder. Values that the base does not bring are not drawn here: `start_state` does.
+
+    `packs`: compute no padding, and frozen layers once for each example, where the base is an encoder such as BERT.
+    False: every batch is padded and goes through the whole stock network, to compare with.
 
     Raises:
         CallerError: `train.unreadable-base`, `train.no-such-layer` or `train.too-many-layers`.
@@ -119,6 +113,11 @@ def build(
         raise CallerError("train.unreadable-base", path=str(base), reason=f"no weights for {', '.join(lost[:3])}")
     model = Model(net, tokenizer, kind, method, {}, head)
     _choose(model, backbone, method, rank)
+    if packs and hasattr(backbone, "embeddings") and net._supports_attention_backend and not net.config.is_decoder:
+        net.set_attn_implementation(PACKED)
+        model.packs, model.reads_first = True, kind.model_class == "AutoModelForSequenceClassification"
+    else:
+        model.depth = 0
     return model
 
 
@@ -146,10 +145,6 @@ def _choose(model: Model, backbone: Any, method: terms.Method, rank: int | None)
     for parameter in names.values():
         parameter.requires_grad = True
     model.trained = dict(sorted(names.items()))
-    if model.packs:
-        model.net.set_attn_implementation(PACKED)
-    else:
-        model.depth = 0
 
 
 def _layers(backbone: Any, net: Any) -> tuple[nn.ModuleList, str]:
