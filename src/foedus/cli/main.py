@@ -25,6 +25,7 @@ from foedus.cli import (
     demo,
     doctor,
     gate,
+    join,
     journal,
     ledger,
     look,
@@ -33,6 +34,7 @@ from foedus.cli import (
     release,
     revoke,
     sign,
+    up,
     verify,
 )
 from foedus.cli import (
@@ -63,12 +65,14 @@ GROUPS = {
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "doctor": doctor.doctor,
+    "join": join.join,
     "new": new.new,
+    "up": up.up,
     "verify": verify.verify,
 }
 PANELS = {
     "agree": ("demo", "new", "accord", "member", "data"),
-    "build": ("run", "credit"),
+    "build": ("up", "join", "run", "credit"),
     "release": ("gate", "release", "verify"),
     "record": ("ledger", "journal"),
     "here": ("doctor",),

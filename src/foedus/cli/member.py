@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.party import caught_up, coordinators
+from foedus.cli.party import caught_up, coordinators, hub_of
 from foedus.cli.passphrase import PassphraseFile, chosen, known
 from foedus.cli.shell import shell
 
@@ -22,17 +22,23 @@ def invite(
     output: Output = None,
     role: Annotated[list[str] | None, typer.Option("--role", help="contributor (default) or auditor.")] = None,
     passphrase_file: PassphraseFile = None,
+    *,
+    paper: Annotated[bool, typer.Option("--paper", help="Name no hub: the answer comes back as a file.")] = False,
 ) -> None:
-    """Write an invitation to send to a new member."""
+    """Write an invitation to send to a new member. Where there is a hub, it says how to reach it."""
     from foedus import workspace as ws
     from foedus.core.files import write_atomic
 
     here = ws.open_workspace(shell().workspace)
-    data = ws.invite(here, name, role or ["contributor"], passphrase=known(passphrase_file))
+    hub = None if paper else hub_of(here)
+    data = ws.invite(here, name, role or ["contributor"], hub=hub, passphrase=known(passphrase_file))
     file = output or Path(f"{name}.invitation")
     write_atomic(file, data)
     shell().say("workspace.member.invited", member=name, file=file)
-    shell().result("invitation", {"member": name, "file": str(file)})
+    shell().result("invitation", {"member": name, "file": str(file), "hub": hub.address if hub else None})
+    if hub is not None:
+        shell().next(f"foedus join --invite {file} --data data.yaml --workspace {name}")
+        return
     collect = f"foedus member collect {name}/{name}.joined{shell().at()}"
     shell().next(f"foedus member join {file} --workspace {name}", collect)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
+    from foedus.records.membership import HubAddress
     from foedus.workspace import Workspace
 
-__all__ = ["beside", "caught_up", "coordinators"]
+__all__ = ["beside", "caught_up", "coordinators", "delivered", "hub_of"]
 
 
 def caught_up() -> Workspace:
@@ -26,6 +27,34 @@ def caught_up() -> Workspace:
     if hub is not None and (hub / "ledger" / "checkpoint").is_file():
         take_ledger(here, export_ledger(open_workspace(hub)), passphrase=shell().passphrase)
     return here
+
+
+def hub_of(workspace: Workspace) -> HubAddress | None:
+    """Where this consortium's hub is: the coordinator's own, or the one that a member's invitation named."""
+    if not workspace.is_coordinator:
+        return workspace.page.hub
+    return workspace.hub.address if workspace.hub else None
+
+
+def delivered(workspace: Workspace, passphrase: str | None) -> bool:
+    """Send the acts that wait to the hub, where there is one; whether they stand in the ledger now.
+
+    When the hub cannot be reached, they wait, and `foedus join` sends them.
+    """
+    from foedus.core.errors import IdentityError
+    from foedus.resident.join import line_of, sync
+    from foedus.workspace import pending
+
+    link = line_of(workspace)
+    if link is None:
+        return False
+    try:
+        sync(workspace, link, passphrase=passphrase)
+    except IdentityError as error:
+        if error.code != "link.unreachable":
+            raise
+        shell().note(str(error))
+    return not pending(workspace)
 
 
 def beside(workspace: Workspace) -> dict[str, Path]:

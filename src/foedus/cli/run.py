@@ -14,27 +14,36 @@ from foedus.cli.watch import watching
 if TYPE_CHECKING:
     from foedus.ledger.consortium import RunState
     from foedus.records.evidence import Examination
+    from foedus.run import Outcome
+    from foedus.track.event import Report
 
 app = typer.Typer(no_args_is_help=True, help="Start, resume and look at runs (coordinator).")
 
 Run = Annotated[str, typer.Argument(help="The run, such as run-1.")]
+Engine = Annotated[str | None, typer.Option(help="inprocess (default), or flower: over many machines, by the hub.")]
+_LOOK_SECONDS = 0.5
 
 
 @app.command()
 def start(
     name: Annotated[str | None, typer.Option(help="A name for the run; by default the next number.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
+    engine: Engine = None,
 ) -> None:
     """Carry a run from its opening to its evidence; one that was interrupted goes on."""
     from foedus.core.digest import short
-    from foedus.practice import open_practice, run_here
-    from foedus.workspace import open_workspace
+    from foedus.core.errors import CallerError
+    from foedus.workspace import consortium, open_workspace
 
     here = shell()
-    open_workspace(here.workspace).require("coordinator")
-    practice = open_practice(here.workspace, passphrase=known(None))
+    hub = open_workspace(here.workspace)
+    hub.require("coordinator")
+    if engine not in (None, "inprocess", "flower"):
+        raise CallerError("run.unknown-engine", got=engine)
+    if engine is None and name is not None and (before := consortium(hub).runs.get(name)):
+        engine = before.opened.engine
     with watching() as report:
-        outcome = run_here(practice, name=name, workers=workers, report=report)
+        outcome = _in_hub(name, report) if engine == "flower" else _here(name, workers, report)
     released = f"{outcome.released_round}"
     here.say("run.cli.ended", run=outcome.run, state=short(outcome.state), released=released, rounds=outcome.rounds)
     here.say("run.cli.examined")
@@ -54,12 +63,36 @@ def start(
     here.next(*credit, f"foedus release build --run {outcome.run} --version 1.0{here.at()}")
 
 
+def _here(name: str | None, workers: int | None, report: Report) -> Outcome:
+    """The run in this process, which holds every key."""
+    from foedus.practice import open_practice, run_here
+
+    practice = open_practice(shell().workspace, passphrase=known(None))
+    return run_here(practice, name=name, workers=workers, report=report)
+
+
+def _in_hub(name: str | None, report: Report) -> Outcome:
+    """The run in the hub's process; an interrupt here leaves it going there."""
+    from time import sleep
+
+    from foedus.core.messages import say
+    from foedus.hub.follow import follow
+
+    try:
+        return follow(shell().workspace, name, report=report, pause=lambda: sleep(_LOOK_SECONDS))
+    except KeyboardInterrupt:
+        shell().note(say("hub.cli.follow", run=name or "–"))
+        raise
+
+
 @app.command()
 def resume(
-    name: Run, workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None
+    name: Run,
+    workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
+    engine: Engine = None,
 ) -> None:
     """Carry on with a run that was stopped or interrupted, from its last closed round."""
-    start(name=name, workers=workers)
+    start(name=name, workers=workers, engine=engine)
 
 
 @app.command()

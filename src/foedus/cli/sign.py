@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.cli.party import beside, coordinators
+from foedus.cli.party import beside, coordinators, delivered
 from foedus.cli.passphrase import PassphraseFile, known
 from foedus.cli.shell import shell
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def sign(
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A member: the file with the accord.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A member: the file with the accord; none: from the hub.")
+    ] = None,
     collect: Annotated[
         list[Path] | None, typer.Option("--collect", help="Coordinator: a signed act to record.")
     ] = None,
@@ -32,7 +34,7 @@ def sign(
     secret = known(passphrase_file)
     if collect:
         _collect(here.folder, collect, secret)
-    elif file is not None:
+    elif file is not None or not here.is_coordinator:
         _sign(here.folder, file, output, secret)
     else:
         _propose(here.folder, output, secret)
@@ -52,18 +54,26 @@ def _propose(folder: Path, output: Path | None, secret: str | None) -> None:
     shell().next(*_signing(here, file, accord))
 
 
-def _sign(folder: Path, file: Path, output: Path | None, secret: str | None) -> None:
+def _sign(folder: Path, file: Path | None, output: Path | None, secret: str | None) -> None:
     from foedus import workspace as ws
     from foedus.accord import explain
     from foedus.core.errors import CallerError
     from foedus.core.files import read_bytes, write_atomic
 
     here = ws.open_workspace(folder)
-    accord = ws.receive_accord(here, read_bytes(file), passphrase=secret)
+    if file is None:
+        delivered(here, secret)
+        accord = ws.accord_to_sign(here, passphrase=secret)
+    else:
+        accord = ws.receive_accord(here, read_bytes(file), passphrase=secret)
     shell().line(explain(accord))
     if not shell().confirm("workspace.sign.ask", party=here.party):
         raise CallerError("workspace.declined")
     act = ws.sign_accord(here, accord, passphrase=secret)
+    if delivered(ws.open_workspace(folder), secret):
+        shell().say("workspace.sign.sent", party=here.party)
+        shell().result("signed", {"party": here.party, "accord": accord.digest, "file": None})
+        return
     out = output or Path(_act_file(here.party, accord))
     write_atomic(out, act)
     shell().say("workspace.sign.signed", party=here.party, file=out)

@@ -24,9 +24,10 @@ from foedus.core.clock import Clock, parse, spell
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
 from foedus.core.parcel import Parcel
+from foedus.core.version import version
 from foedus.hub.nodes import keep_node_key
 from foedus.records.base import open_record
-from foedus.records.membership import PROTOCOL, Greeting, Inquiry, NodeKey
+from foedus.records.membership import CLOCK_BOUND_SECONDS, PROTOCOL, Greeting, Inquiry, NodeKey
 from foedus.workspace import (
     Workspace,
     collect_acts,
@@ -38,12 +39,10 @@ from foedus.workspace import (
 )
 from foedus.workspace.joining import only_document
 
-__all__ = ["BODY_LIMIT_BYTES", "CLOCK_BOUND_SECONDS", "PREFIX", "Answered", "Reception", "Turnstile", "version"]
+__all__ = ["BODY_LIMIT_BYTES", "PREFIX", "Answered", "Reception", "Turnstile"]
 
 PREFIX = "/foedus/v1/"
 BODY_LIMIT_BYTES = 8 << 20
-CLOCK_BOUND_SECONDS = 60
-"""How far a member's clock may be from the hub's: deadlines are instants, read on both sides."""
 
 _STATUS = {2: 400, 3: 403, 6: 403}
 
@@ -157,10 +156,3 @@ def _told(error: FoedusError) -> bytes:
     """An error as the other side reads it: its code, its fields as text, and the exit code of its family."""
     fields = {name: str(value)[:500] for name, value in error.fields.items()}
     return canonical.encode({"code": error.code, "fields": fields, "exit": error.exit_code})
-
-
-def version() -> str:
-    """The version of Foedus that is installed."""
-    from importlib.metadata import version as installed
-
-    return installed("foedus")

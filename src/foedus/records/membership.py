@@ -16,6 +16,7 @@ from foedus.records.accord import CoordinatorKeys, MemberKeys, Role
 from foedus.records.base import Digest, Instant, Int, ListOf, Name, Record, SetOf, Text
 
 __all__ = [
+    "CLOCK_BOUND_SECONDS",
     "PROTOCOL",
     "Greeting",
     "HubAddress",
@@ -30,6 +31,9 @@ __all__ = [
 PROTOCOL = 1
 """What hub and node speak: another number is refused on both sides."""
 
+CLOCK_BOUND_SECONDS = 60
+"""How far apart the clocks of a hub and a node may be: deadlines are instants, read on both sides."""
+
 
 class HubAddress(Record):
     """Where a hub is reached, as `host:port`, and the certificate (PEM) of the authority that signs its own."""
@@ -38,6 +42,18 @@ class HubAddress(Record):
 
     address: str = Field(pattern=r"^(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$", max_length=300)
     certificate: Text
+
+
+class HubPage(Record):
+    """`hub/hub.json` in the coordinator's workspace: on which address the hub listens, and how members reach it."""
+
+    kind: ClassVar[str] = "hub"
+
+    v: Literal[1] = 1
+    host: Text
+    port: Int
+    names: ListOf[Text]
+    address: HubAddress
 
 
 class _MayNameHub(Record):

@@ -55,7 +55,7 @@ def check_commitments(workspace: Workspace, parts: Parts, *, run: str | None = N
     """
     known, member = consortium(workspace), workspace.party
     cards = {name: card.act for name, card in known.cards.items()}
-    cards |= known.runs[run].cards if run in known.runs else {}
+    cards |= known.runs[run].cards if run is not None and run in known.runs else {}
     for part, commitment in cards[member].parts.items() if member in cards else ():
         if parts.card.commitments.get(part) != commitment:
             raise CallerError("practice.other-data", member=member, part=part)

@@ -29,16 +29,26 @@ from foedus.workspace.folder import (
     practice,
     private_key,
     readable_private_keys,
+    socket_folder,
     working,
 )
 from foedus.workspace.joining import collect_joined, coordinator_keys, invite, join, joined_keys, read_invitation
-from foedus.workspace.signing import Offer, drafted_accord, propose_accord, receive_accord, sign_accord
+from foedus.workspace.signing import (
+    Offer,
+    accord_to_sign,
+    drafted_accord,
+    propose_accord,
+    receive_accord,
+    sign_accord,
+    signable,
+)
 from foedus.workspace.witness import collect_cosignatures, cosign_head
 
 __all__ = [
     "Offer",
     "OwnLedger",
     "Workspace",
+    "accord_to_sign",
     "act",
     "collect_acts",
     "collect_cosignatures",
@@ -65,6 +75,8 @@ __all__ = [
     "receive_accord",
     "rotate_key",
     "sign_accord",
+    "signable",
+    "socket_folder",
     "take_ledger",
     "working",
 ]

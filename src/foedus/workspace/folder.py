@@ -6,6 +6,7 @@ accord.yaml           the draft (coordinator)
 members/NAME.invited  invitations sent, and NAME.joined the answers (coordinator)
 ledger/               the log (coordinator) or a verified copy (member)
 objects/              what entries name by digest
+hub/hub.json          where the hub listens (coordinator), with its certificates and what it refused beside it
 outbox/000001.act     every act that this party signed, in order
 """
 
@@ -13,18 +14,20 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from foedus.core.digest import sha256
 from foedus.core.errors import CallerError, IdentityError
 from foedus.core.files import lock, read_bytes, write_atomic
 from foedus.core.keys import PrivateKey, Purpose, generate, load_private, save_private
 from foedus.core.objects import ObjectStore
 from foedus.records.accord import CoordinatorKeys, MemberKeys
-from foedus.records.membership import WorkspacePage
+from foedus.records.membership import HubPage, WorkspacePage
 
 __all__ = [
     "COORDINATOR_PURPOSES",
@@ -39,10 +42,12 @@ __all__ = [
     "practice",
     "private_key",
     "readable_private_keys",
+    "socket_folder",
     "working",
 ]
 
 PAGE = "workspace.json"
+HUB_PAGE = "hub/hub.json"
 COORDINATOR_PURPOSES: tuple[Purpose, ...] = ("act", "log")
 MEMBER_PURPOSES: tuple[Purpose, ...] = ("act", "witness", "release")
 
@@ -88,6 +93,16 @@ class Workspace:
     def members(self) -> Path:
         """Invitations and answers."""
         return self.folder / "members"
+
+    @property
+    def hub(self) -> HubPage | None:
+        """Where this coordinator's hub listens; None where it never had one."""
+        path = self.folder / HUB_PAGE
+        return HubPage.from_bytes(read_bytes(path, limit_bytes=1 << 20)) if path.exists() else None
+
+    def keep_hub(self, page: HubPage) -> None:
+        """Remember where this coordinator's hub listens."""
+        write_atomic(self.folder / HUB_PAGE, page.to_bytes())
 
     def find(self, digest: str) -> bytes | None:
         """An object's bytes, None where it is not here: what `resolve` asks for."""
@@ -240,6 +255,20 @@ def keep_siblings(folders: Sequence[Path]) -> dict[str, Workspace]:
         page = workspace.page.model_copy(update={"siblings": dict(siblings), "custody": "one-process"})
         made[workspace.party] = keep_page(workspace, page)
     return made
+
+
+def socket_folder(folder: Path) -> Path:
+    """Where the processes of a workspace have their sockets: in it, or where its path is too long for a socket, in the
+    system's folder for temporary files, under a name that the path decides.
+    """
+    here = folder.resolve() / "sockets"
+    if len(os.fsencode(here)) <= _SOCKET_FOLDER_LIMIT:
+        return here
+    return Path(tempfile.gettempdir()) / f"foedus-{os.getuid()}-{sha256(os.fsencode(here))[7:23]}"
+
+
+_SOCKET_FOLDER_LIMIT = 80
+"""With a file's name, below what the kernel takes as a socket's address."""
 
 
 def draft_text(*, coordinator: str, members: Sequence[str], custody: str) -> str:

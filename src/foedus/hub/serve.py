@@ -1,0 +1,311 @@
+"""The hub's process, and the one run that it carries at a time.
+
+    up → certificates, SuperLink, gateway → the run that was open when the hub last ended → requests to start another
+
+The run is `run.run`, in a thread of this process, with the coordinator's own ledger, key and store. `hub/run` names it
+while it is carried: a hub that was killed finds it there and goes on from the last closed round, with a new Flower run.
+What is refused meanwhile is counted, and stands in the ledger once the round is closed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from foedus.core.clock import Clock, now
+from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
+from foedus.core.files import read_text, write_atomic
+from foedus.hub import control
+from foedus.hub.carrier import Answer, Carrier, OverFlower, Refused
+from foedus.hub.nodes import node_keys
+from foedus.hub.reception import Reception
+from foedus.hub.refusals import Refusals
+from foedus.ledger.consortium import Consortium
+from foedus.records.acts import CloseRound, EnterEvidence
+from foedus.records.base import Record
+from foedus.records.membership import HubAddress, HubPage, NodeKey
+from foedus.run import Hall, next_name, run, start_of
+from foedus.track.event import Event, Report
+from foedus.track.kept import EVENTS
+from foedus.workspace import (
+    OwnLedger,
+    Workspace,
+    collect_acts,
+    open_workspace,
+    pending,
+    private_key,
+    readable_private_keys,
+    socket_folder,
+    working,
+)
+
+__all__ = ["DEFAULT_PORT", "Hub", "Start"]
+
+DEFAULT_PORT = 8443
+_REST_SECONDS = 3600.0
+"""How often refusals outside a run are put into the ledger, at most."""
+
+
+class Start(Protocol):
+    """Starts a carrier: `OverFlower.start`, or a test's."""
+
+    def __call__(
+        self, folder: Path, *, host: str, port: int, names: list[str], sockets: Path, answer: Answer,
+        refused: Refused, clock: Clock,
+    ) -> Carrier:  # fmt: skip
+        """Listen on `host` and `port`; `answer` gives what is asked under /foedus/, `refused` hears of the rest."""
+
+
+@dataclass(slots=True)
+class Hub:
+    """A hub that is up. One thread at a time carries a run."""
+
+    workspace: Workspace
+    passphrase: str | None
+    clock: Clock
+    report: Report
+    refusals: Refusals
+    _carrier: Carrier | None = None
+    _control: Any = None
+    _thread: threading.Thread | None = None
+    _name: str | None = None
+    _ended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _entered: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def up(
+        cls,
+        folder: Path,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        names: Iterable[str] = (),
+        passphrase: str | None = None,
+        report: Report = lambda _: None,
+        clock: Clock = now,
+        start: Start = OverFlower.start,
+    ) -> Hub:
+        """Start the hub of a coordinator's workspace, and the run that was open when it last ended.
+
+        What is not given is as it was the last time: host 127.0.0.1, port 8443, names none.
+
+        Raises:
+            CallerError: `workspace.wrong-role`; `hub.no-name` where it listens on every address under no name.
+            IdentityError: as `private_key`.
+            RunError: `hub.already-up`; as the carrier's start.
+        """
+        workspace = open_workspace(folder)
+        workspace.require("coordinator")
+        private_key(workspace, "act", passphrase=passphrase)
+        private_key(workspace, "log", passphrase=passphrase)
+
+        def tell(code: str, source: str, detail: str) -> None:
+            report(Event("hub-refused", {"code": code, "source": source, "detail": detail}))
+
+        refusals = Refusals(folder / "hub" / "refused.json", tell)
+        hub = cls(workspace, passphrase, clock, report, refusals)
+        try:
+            hub._control = control.serve(folder, hub._handle)
+            hub._listen(host, port, list(names), start)
+            hub._resume()
+        except BaseException:
+            hub.close()
+            raise
+        return hub
+
+    # ── the door ─────────────────────────────────────────────────────────────
+
+    def _listen(self, host: str | None, port: int | None, names: list[str], start: Start) -> None:
+        folder, before = self.workspace.folder, self.workspace.hub
+        host = host or (before.host if before else "127.0.0.1")
+        port = port if port is not None else (before.port if before else DEFAULT_PORT)
+        names = names or (list(before.names) if before else [])
+        if not names and host in ("0.0.0.0", "::"):  # noqa: S104 - the address is refused, not bound
+            raise CallerError("hub.no-name", host=host)
+        reception = Reception(
+            folder=folder, passphrase=self.passphrase, register=self._register, refused=self.refusals.note,
+            clock=self.clock, steady=time.monotonic,
+        )  # fmt: skip
+        self._carrier = start(
+            folder / "hub", host=host, port=port, names=[*names, host], sockets=socket_folder(folder),
+            answer=reception.answer, refused=self.refusals.note, clock=self.clock,
+        )  # fmt: skip
+        reached = names[0] if names else host
+        reached = f"[{reached}]" if ":" in reached else reached
+        address = HubAddress(address=f"{reached}:{self._carrier.port}", certificate=self._carrier.certificate)
+        page = HubPage(host=host, port=self._carrier.port, names=tuple(names), address=address)
+        self.workspace.keep_hub(page)
+        for key in node_keys(self.workspace):
+            self._carrier.register(key.member, key.public)
+        self.report(Event("hub-up", {"address": address.address, "host": host, "port": self._carrier.port}))
+
+    def _register(self, key: NodeKey) -> None:
+        assert self._carrier is not None  # noqa: S101 - who asks came through it
+        self._carrier.register(key.member, key.public)
+        self.report(Event("hub-node", {"member": key.member, "version": key.foedus}))
+
+    @property
+    def address(self) -> str:
+        """Where members reach it."""
+        page = self.workspace.hub
+        assert page is not None  # noqa: S101 - written when it came up
+        return page.address.address
+
+    # ── runs ─────────────────────────────────────────────────────────────────
+
+    @property
+    def running(self) -> str | None:
+        """The run that is being carried."""
+        return self._name if self._thread is not None and self._thread.is_alive() else None
+
+    def start(self, name: str | None = None) -> str:
+        """Begin to carry a run: the one of this name, the one that is open, or a new one; gives its name.
+
+        Raises: RunError: `hub.busy` while it carries another.
+        """
+        with self._lock:
+            if self._carrier is None:
+                raise RunError("hub.not-up", folder=str(self.workspace.folder))
+            if (current := self.running) is not None:
+                if name in (None, current):
+                    return current
+                raise RunError("hub.busy", run=current)
+            name = name or next_name(self._ledger().state())
+            self._ended.pop(name, None)
+            (self.workspace.folder / "runs" / name / "stop").unlink(missing_ok=True)
+            write_atomic(self._marker, name.encode())
+            self._name = name
+            self._thread = threading.Thread(target=self._carry, args=(name,), daemon=True, name=f"run {name}")
+            self._thread.start()
+            return name
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the run that is carried has ended, at most so long."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _resume(self) -> None:
+        if self._marker.exists():
+            self.start(read_text(self._marker, limit_bytes=100))
+
+    def _carry(self, name: str) -> None:
+        try:
+            self._run(name)
+            self._ended[name] = {}
+        except FoedusError as error:
+            self._ended[name] = control.error_of(error)
+        except Exception as error:  # noqa: BLE001 - a bug in a run must not end the hub, and must be seen
+            self.report(Event("hub-fault", {"run": name, "trace": traceback.format_exc()}))
+            fields = {"kind": type(error).__name__, "message": str(error)[:300], "where": name}
+            self._ended[name] = control.error_of(FoedusError("cli.bug", **fields))
+        self._marker.unlink(missing_ok=True)
+        self.refusals.enter(self._ledger().record)
+
+    def _run(self, name: str) -> None:
+        import torch
+
+        from foedus.accord import compile_plan
+        from foedus.state.base import open_base
+
+        hub = self.workspace
+        with working(hub):
+            ledger = self._ledger()
+            collect_acts(hub, pending(hub), passphrase=self.passphrase, clock=self.clock)
+            state = ledger.state()
+            accord = state.accord
+            if accord is None:
+                missing = sorted({one for digest in state.accords for one in state.unsigned(digest)})
+                raise RunError("run.no-accord", missing=", ".join(missing) or "–")
+            readable = [one for one in readable_private_keys(hub.folder) if accord.member(one)]
+            if accord.custody == "separate" and len(readable) > 1:
+                raise IdentityError("hub.keys-readable", readable=", ".join(readable))
+            base = open_base(accord.base.source, accord.base.pin)
+            torch.set_num_threads(1)  # the start state's bits, as everywhere
+            start, _ = start_of(accord, compile_plan(accord), base=base)
+            assert self._carrier is not None  # noqa: S101 - `start` saw to it
+            engine = self._carrier.engine()
+            hall = Hall(
+                ledger=_Noting(ledger, self.refusals, name),
+                act=private_key(hub, "act", public=state.key(hub.party, "act"), passphrase=self.passphrase),
+                store=hub.objects,
+                folder=hub.folder / "runs" / name,
+                clock=self.clock,
+                report=self._watch,
+            )
+            try:
+                run(hall, name, engine=engine, start=start, carried="flower")
+            finally:
+                engine.close()
+
+    def _watch(self, event: Event) -> None:
+        """Tell on what happens; a reply that does not hold is something refused, by the name of its member."""
+        code = str(event.fields.get("code", ""))
+        if code.startswith("reply:"):
+            self.refusals.note(code.removeprefix("reply:"), str(event.fields["member"]))
+        self.report(event)
+
+    # ── requests of `foedus run` ─────────────────────────────────────────────
+
+    def _handle(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        match request:
+            case {"ask": "start", "name": str(name)} if len(request) == 2:
+                return self._started(name or None)
+            case {"ask": "standing", "run": str(name)} if len(request) == 2:
+                return {"running": self.running == name, "ended": self._ended.get(name)}
+        raise CallerError("hub.no-such-path", got=str(request)[:100])
+
+    def _started(self, name: str | None) -> Mapping[str, Any]:
+        chosen = name or self.running or next_name(self._ledger().state())
+        events = self.workspace.folder / "runs" / chosen / EVENTS
+        offset = events.stat().st_size if events.exists() and self.running != chosen else 0
+        return {"run": self.start(chosen), "offset": offset}
+
+    # ── the end ──────────────────────────────────────────────────────────────
+
+    def rest(self) -> None:
+        """To be called now and then: what was refused outside a run goes into the ledger, once an hour."""
+        if self.running is None and time.monotonic() - self._entered > _REST_SECONDS:
+            self._entered = time.monotonic()
+            self.refusals.enter(self._ledger().record)
+
+    def close(self) -> None:
+        """Stop listening. A run that is open stays so, and goes on when the hub is up again."""
+        if self._control is not None:
+            self._control.close()
+        if self._carrier is not None:
+            self._carrier.close()
+        if self.running is None:
+            self.refusals.enter(self._ledger().record)
+
+    def _ledger(self) -> OwnLedger:
+        return OwnLedger(open_workspace(self.workspace.folder), self.passphrase, self.clock)
+
+    @property
+    def _marker(self) -> Path:
+        return self.workspace.folder / "hub" / "run"
+
+
+@dataclass(frozen=True, slots=True)
+class _Noting:
+    """The coordinator's ledger; when a round is closed, what was refused in it follows."""
+
+    ledger: OwnLedger
+    refusals: Refusals
+    run: str
+
+    def state(self) -> Consortium:
+        return self.ledger.state()
+
+    def record(self, record: Record, objects: Iterable[bytes] = ()) -> None:
+        self.ledger.record(record, objects)
+        match record:
+            case CloseRound():
+                self.refusals.enter(self.ledger.record, run=self.run, round=record.round)
+            case EnterEvidence():
+                self.refusals.enter(self.ledger.record, run=self.run, round=self.state().runs[self.run].round + 1)
