@@ -1,6 +1,7 @@
 """Steps by hand, the cache of frozen layers, and the gradient along a path."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from foedus.train.model import build, fresh_adapter, load, parameter_of, read, s
 from tiny import tiny_base
 from tuned import ENTITIES, TASK, examples, made, nudged
 
+MAPS = Path("/proc/self/maps")
 METHODS = {
     "full": terms.Full(),
     "full-top": terms.Full(top_layers=1),
@@ -247,6 +249,35 @@ def test_a_processor_without_bfloat16_says_so_before_any_step(monkeypatch):
         learn(model, data, model.head, craft=craft, span=Rounds(1, 1, 1), seed=("s", "m"))
     assert caught.value.code == "train.no-bfloat16"
     assert all(torch.equal(value, before[name]) for name, value in read(model).items())
+
+
+@pytest.mark.parametrize("name", ["lora-top", "stack-top", "head"])
+def test_kept_layers_give_the_same_bits_from_a_file_as_from_memory(name, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ends = []
+    for limit in (1 << 20, 0):
+        monkeypatch.setattr("foedus.train.lower.IN_MEMORY_BYTES", limit)
+        model, _ = made(METHODS[name], dropout="0")
+        data = prepare(model, examples(12, model))
+        mapped = "(deleted)" in "".join(line for line in MAPS.read_text().splitlines() if str(tmp_path) in line)
+        assert mapped == (limit == 0)
+        learn(model, data, frozenset(model.trained), craft=CRAFT, span=Rounds(1, 2, 2), seed=("s", "m"))
+        ends.append((digest(read(model)), mean_loss(model, data)))
+    assert ends[0] == ends[1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["lora-top", "full-top", "head"])
+def test_keeping_layers_changes_no_bit_of_training(name):
+    ends = []
+    for keeps in (True, False):
+        model, _ = made(METHODS[name], dropout="0")
+        model.depth = model.depth if keeps else 0
+        data = prepare(model, examples(12, model))
+        assert (data.hidden is not None) == keeps
+        learn(model, data, frozenset(model.trained), craft=CRAFT, span=Rounds(1, 2, 2), seed=("s", "m"))
+        ends.append(digest(read(model)))
+    assert ends[0] == ends[1]
 
 
 def test_a_model_may_be_built_to_pad_every_batch_and_keep_no_layer():

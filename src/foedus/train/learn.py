@@ -122,7 +122,7 @@ def computes_bfloat16() -> bool:
 
     On x86 that is AVX-512, on ARM its bfloat16 instructions.
     """
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if torch.backends.mkldnn.is_available() else False
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _steps(lengths: Sequence[int], craft: Craft, rng: PublicRng, steps: int) -> Iterator[list[list[int]]]:

@@ -8,10 +8,12 @@ and all layers are computed.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,11 +25,16 @@ __all__ = ["Prepared", "batch_of", "forward", "prepare"]
 
 FILL_BATCH = 32
 
+IN_MEMORY_BYTES = 64 << 20
+"""Kept hidden states of one part up to so many bytes stay in memory; larger ones lie in a temporary file (`TMPDIR`),
+which is mapped, so that the system holds of it what fits and nothing of it outlives the process.
+"""
+
 
 @dataclass(slots=True)
 class Prepared:
-    """Examples ready for the network. `hidden[i]`: (tokens, width) after the frozen layers; None where nothing is
-    frozen.
+    """Examples ready for the network. `hidden[i]`: (tokens, width) after the frozen layers, a view of one buffer; None
+    where nothing is frozen.
     """
 
     encoded: Sequence[Encoded]
@@ -61,17 +68,25 @@ def prepare(model: Model, encoded: Sequence[Encoded]) -> Prepared:
     """Examples with the hidden states below the trained layers, where the model has frozen ones."""
     if not model.depth:
         return Prepared(encoded, None)
-    hidden: list[torch.Tensor] = [torch.empty(0)] * len(encoded)
-    order = sorted(range(len(encoded)), key=lambda i: (len(encoded[i].input_ids), i))
+    lengths = [len(example.input_ids) for example in encoded]
+    hidden = list(torch.split(_room(sum(lengths), model.net.config.hidden_size), lengths))
+    order = sorted(range(len(encoded)), key=lambda i: (lengths[i], i))
     model.net.eval()
     with torch.no_grad():
         for start in range(0, len(order), FILL_BATCH):
             chosen = order[start : start + FILL_BATCH]
             rows = _below(model, _inputs(model, [encoded[i] for i in chosen]))
-            ends = torch.tensor([len(encoded[i].input_ids) for i in chosen]).cumsum(0)[:-1]
-            for i, row in zip(chosen, torch.tensor_split(rows, ends), strict=True):
-                hidden[i] = row.clone()
+            for i, row in zip(chosen, torch.split(rows, [lengths[i] for i in chosen]), strict=True):
+                hidden[i].copy_(row)
     return Prepared(encoded, hidden)
+
+
+def _room(tokens: int, width: int) -> torch.Tensor:
+    """Room for hidden states, (tokens, width), float32: in memory, or in a file that has no name any more."""
+    if tokens * width * 4 <= IN_MEMORY_BYTES:
+        return torch.empty(tokens, width)
+    with tempfile.TemporaryFile() as file:
+        return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=(tokens, width)))
 
 
 def _below(model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
