@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from foedus.state.base import base_digest
+from foedus.track.kept import EVENTS, read_events
 from foedus.workspace import consortium, open_workspace
-from practised import ACCORD, LABELS, small_base, write_rows
+from practised import ACCORD, LABELS, PARTS, small_base, write_rows
 
 PATIENCE_SECONDS = 180
 
@@ -37,8 +39,8 @@ def called(*words, code=0, env=None):
     """A `foedus` that ends by itself; what it printed."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FOEDUS_LANG": "en", **(env or {})}
     done = subprocess.run(
-        [sys.executable, "-m", "foedus", *map(str, words)], capture_output=True, text=True, env=environment, check=False,
-        stdin=subprocess.DEVNULL, timeout=600,
+        [sys.executable, "-m", "foedus", *map(str, words)], capture_output=True, text=True, env=environment,
+        check=False, stdin=subprocess.DEVNULL, timeout=600,
     )  # fmt: skip
     assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
@@ -105,6 +107,29 @@ class Hubbed:
         self.processes[name].kill()
         self.processes[name].wait()
 
+    def pause(self, name):
+        """Hold a process as it is; `go_on` lets it go on."""
+        self.processes[name].send_signal(signal.SIGSTOP)
+
+    def go_on(self, name):
+        self.processes[name].send_signal(signal.SIGCONT)
+
+    def events(self, run):
+        return read_events(self.hub / "runs" / run / EVENTS)[0]
+
+    def at_work(self, run, member, step="train"):
+        """Wait until a message of this step is on its way to a member."""
+
+        def sent():
+            now = ""
+            for event in self.events(run):
+                now = event.fields["step"] if event.kind == "asked" else now
+                if event.kind == "working" and event.fields["member"] == member and now == step:
+                    return True
+            return False
+
+        wait_until(sent, what=f"{run} asks {member}", alive=self.alive("hub"))
+
     def state(self):
         return consortium(open_workspace(self.hub))
 
@@ -134,14 +159,20 @@ class Hubbed:
                 process.wait()
 
 
-def agreed(folder, members, *, changes=()):
-    """Hub up, members joined, accord signed, cards registered, nodes connected. `changes` as in `practised.drawn_up`."""
+def agreed(folder, members, *, parts=PARTS, changes=(), data_keys=None):
+    """Hub up, members joined, accord signed, cards registered, nodes connected.
+
+    `changes` as in `practised.drawn_up`; `data_keys`: files to copy, so that parts are those of another workspace.
+    """
     here = Hubbed(folder, tuple(members))
     (folder / "hub").mkdir(parents=True)
     called("new", here.hub, "--party", "hub", "--names", ",".join(members))
     for member in members:
         (folder / member).mkdir()
-    write_rows(folder, members)
+        if data_keys:
+            (here.home(member) / "keys").mkdir(parents=True)
+            shutil.copy(data_keys[member], here.home(member) / "keys" / "data.key")
+    write_rows(folder, members, parts=parts)
     text = accord_text(members, custody="separate", changes=changes)
     (here.hub / "accord.yaml").write_text(text)
     try:

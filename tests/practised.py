@@ -86,19 +86,19 @@ def done(*words, **options):
     return answer.data
 
 
-def write_rows(home, members=MEMBERS, skip=()):
+def write_rows(home, members=MEMBERS, skip=(), parts=PARTS):
     """Each member's CSV files and data.yaml: rows of three labels, dealt out; `skip` holds (member, label) left out."""
     texts = defaultdict(list)
     for row in scenario("banking").rows():
         texts[row.label].append(row.text)
     for number, member in enumerate(members):
         files = []
-        for part, count in PARTS.items():
+        for part, count in parts.items():
             lines = []
             for label in LABELS:
-                start = number * sum(PARTS.values())
-                mine = sorted(set(texts[label]))[start : start + sum(PARTS.values())]
-                offset = {"train": 0, "validation": PARTS["train"], "test": PARTS["train"] + PARTS["validation"]}[part]
+                start = number * sum(parts.values())
+                mine = sorted(set(texts[label]))[start : start + sum(parts.values())]
+                offset = {"train": 0, "validation": parts["train"], "test": parts["train"] + parts["validation"]}[part]
                 if (member, label) not in skip:
                     lines += [(text, label) for text in mine[offset : offset + count]]
             with (home / member / f"{part}.csv").open("w", newline="") as file:
@@ -122,12 +122,12 @@ def drawn_up(home, base, changes=()):
     (home / "hub" / "accord.yaml").write_text(text)
 
 
-def agreed(home):
+def agreed(home, members=MEMBERS):
     """Every member signs the accord, by files."""
     hub = home / "hub"
     offer = done("accord", "sign", "--workspace", hub, at=home)["file"]
     acts = []
-    for member in MEMBERS:
+    for member in members:
         signed = done("accord", "sign", offer, "--yes", "--workspace", home / member, at=home)
         acts += ["--collect", signed["file"]]
     return done("accord", "sign", *acts, "--workspace", hub, at=home)["anchor"]
