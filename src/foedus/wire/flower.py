@@ -63,6 +63,7 @@ class Flower:
     _letters: dict[str, _Letter] = field(default_factory=dict)
     _late: list[tuple[str, bytes]] = field(default_factory=list)
     _online: frozenset[int] = frozenset()
+    _known_at: float | None = None  # since when `_online` is known
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _news: threading.Event = field(default_factory=threading.Event)
     _reviving: threading.Lock = field(default_factory=threading.Lock)
@@ -93,7 +94,7 @@ class Flower:
         """
         engine = cls(folder, superlink, gateway, patience_seconds)
         engine._served = pipe.serve(folder / "hub.sock", engine._handle)
-        gateway.arrived = engine._news.set
+        gateway.arrived, gateway.returned = engine._news.set, engine._returned
         try:
             engine.restart(start_seconds=start_seconds)
         except BaseException:
@@ -125,10 +126,9 @@ class Flower:
                     if not self.alive() and revivals < _REVIVALS and self._reviving.acquire(blocking=False):
                         revivals += 1
                         threading.Thread(target=self._revive, daemon=True).start()
-                    if time.monotonic() - begun > self.patience_seconds:
-                        for member in self._absent(letters):
-                            self._forget(letters.pop(member))
-                            yield member, _UNREACHABLE
+                    for member in self._absent(letters, begun):
+                        self._forget(letters.pop(member))
+                        yield member, _UNREACHABLE
                     continue
                 del letters[member]
                 yield member, answer
@@ -159,11 +159,8 @@ class Flower:
             self.superlink.revive(start_seconds=start_seconds)
             if self._run:
                 self.superlink.stop(self._run)
-            for letter in list(self._letters.values()):
-                letter.sent = False
-                if letter.step_over:
-                    self._forget(letter)
-            self._online = frozenset()
+            self._send_again(self._letters.values())
+            self._online, self._known_at = frozenset(), None
             self._run = self.superlink.submit()
             link = self.superlink
             settings = {"address": link.address, "ca": str(link.tls.ca), "secret_file": str(link.secret_file)}
@@ -209,9 +206,27 @@ class Flower:
             self.restart()
         self._reviving.release()
 
-    def _absent(self, letters: Mapping[str, _Letter]) -> list[str]:
+    def _absent(self, letters: Mapping[str, _Letter], begun: float) -> list[str]:
+        """The members whose nodes the step has waited for long enough."""
+        known = self._known_at
+        if known is None or time.monotonic() - max(begun, known) < self.patience_seconds:
+            return []
         online = self.online()
         return [member for member, letter in letters.items() if not letter.sent and member not in online]
+
+    def _returned(self, member: str) -> None:
+        """A node that starts knows nothing of what it was sent before: what is open is sent again."""
+        with self._lock:
+            self._send_again(letter for letter in self._letters.values() if letter.member == member)
+        self._news.set()
+
+    def _send_again(self, letters: Iterable[_Letter]) -> None:
+        """Send these anew, under a new number: what still comes of the old one is not taken for an answer."""
+        for letter in [letter for letter in letters if letter.sent]:
+            self._forget(letter)
+            if not letter.step_over:
+                letter.number, letter.sent = secrets.token_hex(16), False
+                self._letters[letter.number] = letter
 
     def _forget(self, letter: _Letter) -> None:
         with self._lock:
@@ -241,6 +256,7 @@ class Flower:
         """What to send; held until there is something, or an answer may have come."""
         with self._lock:
             self._online = frozenset(int(node) for node in head["online"])
+            self._known_at = self._known_at or time.monotonic()
             for letter in [letter for letter in self._letters.values() if letter.ends < time.time()]:
                 self._forget(letter)
         orders = self._orders()

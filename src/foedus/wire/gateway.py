@@ -51,6 +51,7 @@ _FLEET = frozenset(
     )
 )
 _ACTIVATE, _PULL = "/v1/fleet/activate-node", "/v1/fleet/pull-messages"
+_DEACTIVATE = "/v1/fleet/deactivate-node"
 _PUSH_MESSAGE, _PUSH_OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
 _KEY_HEADER = "flwr-public-key"
 _FLEET_LIMIT_BYTES = 16 << 20  # Flower sends pieces of 5 MB
@@ -88,7 +89,7 @@ Refused = Callable[[str, str, str], None]
 
 @dataclass(slots=True)
 class Gateway:
-    """A running gateway. `arrived` is called when a node has brought something."""
+    """A running gateway. `arrived` is called when a node has brought something, `returned` when it has been let in."""
 
     address: str
     superlink: SuperLink
@@ -97,6 +98,7 @@ class Gateway:
     body_limit_bytes: int
     message_limit_bytes: int
     arrived: Callable[[], None] = field(default=lambda: None)
+    returned: Callable[[str], None] = field(default=lambda _: None)
     _server: _Server | None = None
     _context: ssl.SSLContext | None = None
     _called: dict[str, threading.Event] = field(default_factory=dict)
@@ -170,8 +172,9 @@ class Gateway:
         """Whether a node sends more than one answer may be."""
         if path == _PUSH_MESSAGE:
             self._pushed[key] = 0
-        elif path == _PUSH_OBJECT:
-            self._pushed[key] += size_bytes
+        if path != _PUSH_OBJECT:
+            return False
+        self._pushed[key] += size_bytes
         return self._pushed[key] > self.message_limit_bytes
 
     def wait_for_message(self, key: str) -> None:
@@ -291,6 +294,8 @@ class _Exchange(BaseHTTPRequestHandler):
             self._refuse(413, "wire.too-large", path)
             return
         status, content_type, answer = self._forward(path, body)
+        if path == _ACTIVATE:
+            status, content_type, answer = self._let_in(key, body, (status, content_type, answer))
         if path == _PULL and status == 200 and not answer:
             gateway.wait_for_message(key)
             status, content_type, answer = self._forward(path, body)
@@ -299,6 +304,22 @@ class _Exchange(BaseHTTPRequestHandler):
         self._reply(status, answer, content_type)
         if path in (_PUSH_MESSAGE, _PUSH_OBJECT):
             gateway.arrived()
+
+    def _let_in(self, key: str, body: bytes, first: tuple[int, str, bytes]) -> tuple[int, str, bytes]:
+        """The answer to a node that starts.
+
+        Flower refuses a node that it still takes to be connected, up to a minute after it was killed. This one has just
+        proved its key, so what was connected with that key is put out first, with the same proof.
+        """
+        gateway, link, answer = self.server.gateway, self.server.gateway.superlink, first
+        if key not in link.keys:
+            return answer
+        member = link.member_of(key)
+        if answer[0] >= 400 and self._forward(_DEACTIVATE, _deactivation(link.members[member]))[0] == 200:
+            answer = self._forward(_ACTIVATE, body)
+        if answer[0] == 200:
+            gateway.returned(member)
+        return answer
 
     def _forward(self, path: str, body: bytes) -> tuple[int, str, bytes]:
         """The SuperLink's answer; 503, which a SuperNode takes as a reason to try again, where it gives none."""
@@ -350,3 +371,10 @@ class _Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _deactivation(node: int) -> bytes:
+    """Flower's request that ends a node's connection."""
+    from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+
+    return bytes(DeactivateNodeRequest(node_id=node).SerializeToString())

@@ -95,7 +95,7 @@ def _supernode(settings: dict[str, Any]) -> None:
 
 
 def _leave_with_parent() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # not the buffered reader, whose lock a thread may not hold when Python ends
         continue
     os._exit(0)
 

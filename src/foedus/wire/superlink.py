@@ -100,6 +100,10 @@ class SuperLink:
         """The key of the member's node, as Flower's clients send it."""
         return b64encode(self._members[member]["key"].encode()).decode()
 
+    def member_of(self, key: str) -> str:
+        """The member whose node sends this key; KeyError where there is none."""
+        return {self.key_of(member): member for member in list(self._members)}[key]
+
     @property
     def pid(self) -> int:
         """The process id."""
@@ -163,6 +167,7 @@ class SuperLink:
         """Start the process again on the same port and state, where it has died."""
         if self.alive():
             return
+        self._child.close()
         self._child = _start(self.folder, self.tls, self.port)
         if not self._child.wait_for(self._healthy, seconds=start_seconds):
             code = "wire.superlink-late" if self.alive() else "wire.superlink-died"
@@ -195,7 +200,10 @@ class SuperLink:
             raise RunError(code, member=member, reason=reason[:300]) from error
 
     def _healthy(self) -> bool:
-        return self._status("/health", {}, method="GET") == 200
+        """Whether it answers, and knows this start's secret: another SuperLink may be on the port."""
+        if self._status("/health", {}, method="GET") != 200:
+            return False
+        return self._status("/v1/control/list-runs", {SECRET_HEADER: self.secret}) not in (0, 403)
 
     def _status(self, path: str, headers: Mapping[str, str], *, method: str = "POST") -> int:
         connection = HTTPSConnection("127.0.0.1", self.port, timeout=5.0, context=self.client_context())
