@@ -108,3 +108,25 @@ def test_a_run_stopped_from_another_terminal_ends_cleanly_and_says_so_in_its_log
     kinds = [one["kind"] for one in done("run", "log", "run-1", "--workspace", hub)["events"]]
     assert (kinds.count("opened"), kinds.count("resumed"), kinds.count("round")) == (1, 1, 2)
     assert done("run", "show", "run-1", "--workspace", hub)["outcome"] == "done"
+
+
+def test_a_run_is_logged_where_its_starter_says_and_reads_back(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    home = shutil.copytree(ready_to_run(), tmp_path / "p")
+    words = ["--workers", "0", "--log", f"tensorboard:{tmp_path / 'logs'}", "--workspace", home / "hub"]
+    data = done("run", "start", *words)
+    found = EventAccumulator(str(tmp_path / "logs" / "run-1"))
+    found.Reload()
+    rounds = done("run", "show", "run-1", "--workspace", home / "hub")["rounds"]
+    wanted = [pytest.approx(float(one["validation_loss"])) for one in rounds]
+    assert [one.value for one in found.Scalars("validation_loss")][1:] == wanted
+    [state] = found.Tensors("state/text_summary")
+    assert state.tensor_proto.string_val[0].decode() == data["state"]
+
+
+def test_a_logger_that_there_is_not_is_refused_before_anything_runs(tmp_path):
+    home = shutil.copytree(ready_to_run(), tmp_path / "p")
+    answer = foedus("run", "start", "--log", "neptune:logs", "--workspace", home / "hub")
+    assert (answer.code, answer.data["code"]) == (2, "track.no-such-logger")
+    assert done("run", "list", "--workspace", home / "hub")["runs"] == []

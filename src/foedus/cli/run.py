@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Start, resume and look at runs (coordinator).")
 
 Run = Annotated[str, typer.Argument(help="The run, such as run-1.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME:FOLDER",
+        envvar="FOEDUS_LOG",
+        help="Log to tensorboard, mlflow, wandb (offline) or trackio too (repeat it).",
+    ),
+]
 Engine = Annotated[str | None, typer.Option(help="inprocess (default), or flower: over many machines, by the hub.")]
 _LOOK_SECONDS = 0.5
 
@@ -29,6 +37,7 @@ def start(
     name: Annotated[str | None, typer.Option(help="A name for the run; by default the next number.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
     engine: Engine = None,
+    log: Log = None,
 ) -> None:
     """Carry a run from its opening to its evidence; one that was interrupted goes on."""
     from foedus.core.digest import short
@@ -42,7 +51,7 @@ def start(
         raise CallerError("run.unknown-engine", got=engine)
     if engine is None and name is not None and (before := consortium(hub).runs.get(name)):
         engine = before.opened.engine
-    with watching() as report:
+    with watching(log or ()) as report:
         outcome = _in_hub(name, report) if engine == "flower" else _here(name, workers, report)
     released = f"{outcome.released_round}"
     here.say("run.cli.ended", run=outcome.run, state=short(outcome.state), released=released, rounds=outcome.rounds)
@@ -90,9 +99,10 @@ def resume(
     name: Run,
     workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
     engine: Engine = None,
+    log: Log = None,
 ) -> None:
     """Carry on with a run that was stopped or interrupted, from its last closed round."""
-    start(name=name, workers=workers, engine=engine)
+    start(name=name, workers=workers, engine=engine, log=log)
 
 
 @app.command()

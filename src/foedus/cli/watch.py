@@ -1,8 +1,8 @@
-"""A run as it goes on, for who sits at the terminal: a live table there, one line an event elsewhere."""
+"""A run as it goes on, for who sits at the terminal: a live table there, one line an event elsewhere; and loggers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,29 @@ _ON_THE_BOARD = ("asked", "working", "answered")
 
 
 @contextmanager
-def watching() -> Iterator[Report]:
-    """What to report a run's events to: they are shown on stderr as they come."""
+def watching(targets: Iterable[str] = ()) -> Iterator[Report]:
+    """What to report a run's events to: they are shown on stderr as they come, and logged to `targets`
+    (`NAME:FOLDER`). Raises as `track.feed.feeding`.
+    """
+    from foedus.core.messages import say
+    from foedus.track.feed import feeding
+
+    here, lost = shell(), list[str]()
+    try:
+        with feeding(targets, lost=lost.append) as feed, _shown() as show:
+
+            def report(event: Event) -> None:
+                show(event)
+                feed(event)
+
+            yield report
+    finally:
+        for target in lost:
+            here.note(say("track.line.lost", target=target))
+
+
+@contextmanager
+def _shown() -> Iterator[Report]:
     from foedus.core.clock import now
     from foedus.track.board import Board
     from foedus.track.words import line_of
@@ -52,7 +73,9 @@ def _table(board: Board, moment: Any) -> Any:
     from foedus.core.messages import say
     from foedus.track.words import COLUMNS, head_of, rows_of
 
-    table = Table(title=head_of(board, moment) if board.run else "", title_justify="left", box=None, pad_edge=False)
+    if not board.run:
+        return ""
+    table = Table(title=head_of(board, moment), title_justify="left", box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(say(f"track.head.{column}"), justify="left" if column in ("member", "state") else "right")
     for row in rows_of(board):
