@@ -127,7 +127,7 @@ def test_over_tls_a_member_joins(line, tmp_path):
 
 
 def test_a_hub_with_a_certificate_of_another_authority_gets_nothing(line, tmp_path):
-    _, door, address = line
+    address = line[-1]
     other = authority(tmp_path / "other", ["127.0.0.1"], clock=now)
     wrong = HubAddress(address=address.address, certificate=other.ca.read_text())
     refused("link.wrong-certificate", IdentityError, lambda: Link.to(wrong, now).greeting())
@@ -208,8 +208,10 @@ def test_checking_sends_nothing_and_says_of_each_thing_whether_it_would_work(tmp
     hub, door = opened(tmp_path)
     invitation = ws.invite(hub, "bank-a", hub=ADDRESS)
     mapping = tmp_path / "data.yaml"
-    mapping.write_text("data: foedus/v1\nname: questions\npath: rows.csv\nsource: own\nlicence: none\nconsent: contract\n"
-                       "columns: {text: text, label: label}\n")  # fmt: skip
+    mapping.write_text(
+        "data: foedus/v1\nname: questions\npath: rows.csv\nsource: own\nlicence: none\nconsent: contract\n"
+        "columns: {text: text, label: label}\n"
+    )
     asked = []
 
     def link(address, clock):

@@ -1,0 +1,267 @@
+"""The hub's process with members behind sockets instead of Flower: runs, lies, and how `foedus run` speaks with it."""
+
+import shutil
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from foedus import workspace as ws
+from foedus.core.clock import now
+from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
+from foedus.hub import control
+from foedus.hub.serve import Hub
+from foedus.ledger.consortium import Consortium
+from foedus.resident.join import join, keep_data, node_key_of, sync
+from foedus.resident.serve import Resident
+from foedus.resident.work import register
+from foedus.wire import pipe
+from foedus.workspace import socket_folder
+from hubbed import accord_text
+from met import ADDRESS, Door
+from practised import MEMBERS, examined, foedus, write_rows
+
+
+class LiveDoor(Door):
+    def clock(self):
+        return now()
+
+    def member_clock(self):
+        return now()
+
+
+@dataclass
+class Sockets:
+    """A carrier whose members answer at Unix sockets; an engine asks all of them at once."""
+
+    members: dict
+    port: int = 4711
+    certificate: str = ADDRESS.certificate
+    registered: dict = field(default_factory=dict)
+
+    def register(self, member, public):
+        self.registered[member] = public
+
+    def engine(self):
+        return self
+
+    def carry(self, messages, *, deadline_seconds):
+        answers = {}
+
+        def ask(member, message):
+            try:
+                answers[member] = pipe.call(self.members[member], message, timeout_seconds=deadline_seconds)
+            except FoedusError as error:
+                answers[member] = str(error.fields.get("code", "engine.late"))
+
+        threads = [threading.Thread(target=ask, args=(member, messages[member])) for member in messages]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        yield from answers.items()
+
+    def late(self):
+        return []
+
+    def close(self):
+        pass
+
+
+@dataclass
+class Apart:
+    """Parties in folders of their own, and what is served for them."""
+
+    hub: ws.Workspace
+    members: dict
+    residents: dict
+    carrier: Sockets
+    served: list
+
+    def up(self, **options):
+        return Hub.up(self.hub.folder, start=lambda *_, **__: self.carrier, **options)
+
+    def state(self) -> Consortium:
+        return ws.consortium(ws.open_workspace(self.hub.folder))
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory):
+    """The consortium of `practised`, its keys held apart: same names, rows, seed and data keys. Tests copy it."""
+    folder, same = tmp_path_factory.mktemp("apart"), examined()
+    hub = ws.create_coordinator(folder / "hub" / "home", "hub", members=MEMBERS)
+    hub.draft.write_text(accord_text(MEMBERS, custody="separate"))
+    link, members = LiveDoor(hub.folder).link(), {}
+    for name in MEMBERS:
+        members[name] = join(folder / name / "home", ws.invite(hub, name, hub=ADDRESS), link)
+        shutil.copy(same / name / "keys" / "data.key", members[name].folder / "keys" / "data.key")
+    write_rows(folder)
+    ws.propose_accord(hub)
+    for name, member in members.items():
+        sync(member, link)
+        ws.sign_accord(member, ws.accord_to_sign(member))
+        members[name] = ws.open_workspace(member.folder)
+        keep_data(members[name], folder / name / "data.yaml")
+        sync(members[name], link)
+    for member in members.values():
+        register(member, sync(member, link).accord)
+        sync(member, link)
+    return folder
+
+
+@pytest.fixture
+def apart(founded, tmp_path):
+    """That consortium, and its members' processes behind sockets."""
+    shutil.copytree(founded, tmp_path, symlinks=True, dirs_exist_ok=True)
+    hub = ws.open_workspace(tmp_path / "hub" / "home")
+    door = LiveDoor(hub.folder)
+    members = {name: ws.open_workspace(tmp_path / name / "home") for name in MEMBERS}
+    residents = {name: Resident(member, door.link(), None, now, lambda _: None) for name, member in members.items()}
+    sockets = {name: socket_folder(member.folder) / "node.sock" for name, member in members.items()}
+    served = [pipe.serve(sockets[name], resident.handle) for name, resident in residents.items()]
+    yield Apart(hub, members, residents, Sockets(sockets), served)
+    for one in served:
+        one.close()
+
+
+def test_a_run_by_the_hub_reaches_the_state_of_a_run_in_one_process(apart):
+    told = []
+    hub = apart.up(report=told.append)
+    try:
+        answer = foedus("run", "start", "--engine", "flower", "--workspace", apart.hub.folder)
+        assert answer.code == 0, answer.err
+        one = ws.consortium(ws.open_workspace(examined() / "hub")).runs["run-1"]
+        here = apart.state().runs["run-1"]
+        assert (here.opened.engine, one.opened.engine) == ("flower", "inprocess")
+        assert [close.state for close in here.closes] == [close.state for close in one.closes]
+        assert answer.data["state"] == one.close.state
+        assert {event.kind for event in told} >= {"hub-up", "opened", "answered", "round", "examined", "ended"}
+        again = foedus("run", "resume", "run-1", "--workspace", apart.hub.folder)
+        assert (again.code, again.data["code"]) == (1, "run.over")
+        assert not (apart.hub.folder / "hub" / "run").exists()
+    finally:
+        hub.close()
+
+
+def test_a_reply_for_another_round_and_a_forged_one_are_left_out_named_in_the_ledger_and_the_run_goes_on(apart):
+    kept = []
+    honest = apart.residents["bank-c"].handle
+
+    def replaying(message):
+        kept.append(honest(message))
+        return kept[0]
+
+    apart.served[2].close()
+    apart.served[2] = pipe.serve(apart.carrier.members["bank-c"], replaying)
+    hub = apart.up()
+    try:
+        hub.start("run-1")
+        hub.wait(300)
+    finally:
+        hub.close()
+    run = apart.state().runs["run-1"]
+    assert run.close.outcome == "done"
+    first, second = run.closes
+    assert "bank-c" in [one.member for one in first.used]
+    assert [(one.member, one.code) for one in second.left_out] == [("bank-c", "reply:run.bad-reply")]
+    named = [place for place in apart.state().refusals if place[0] == "run-1" and place[3] == "bank-c"]
+    assert {code for _, _, code, _ in named} == {"run.bad-reply"}
+    assert {round_ for _, round_, _, _ in named} >= {1, 2}
+
+
+def test_a_hub_that_ended_in_a_round_goes_on_by_itself_with_what_it_had(apart):
+    whole = ws.consortium(ws.open_workspace(examined() / "hub")).runs["run-1"].close.state
+    hub = apart.up()
+    (apart.hub.folder / "runs" / "run-1").mkdir(parents=True)
+
+    def stopping(event):
+        if event.kind == "round":
+            (apart.hub.folder / "runs" / "run-1" / "stop").write_bytes(b"")
+
+    hub.report = stopping
+    hub.start("run-1")
+    hub.wait(300)
+    hub.close()
+    if apart.state().runs["run-1"].close is None:
+        (apart.hub.folder / "hub" / "run").write_text("run-1")  # as a kill leaves it
+    hub = apart.up()
+    hub.wait(300)
+    hub.close()
+    assert apart.state().runs["run-1"].close.state == whole
+
+
+def test_one_hub_a_workspace_and_one_run_at_a_time(apart):
+    hub = apart.up()
+    try:
+        with pytest.raises(RunError) as caught:
+            apart.up()
+        assert caught.value.code == "hub.already-up"
+        hub._name, hub._thread = "run-7", threading.Thread(target=threading.Event().wait, args=(2,))
+        hub._thread.start()
+        with pytest.raises(RunError) as caught:
+            control.ask(apart.hub.folder, "start", name="run-8")
+        assert (caught.value.code, caught.value.fields["run"]) == ("hub.busy", "run-7")
+        with pytest.raises(CallerError) as refused:
+            control.ask(apart.hub.folder, "shutdown")
+        assert refused.value.code == "hub.no-such-path"
+    finally:
+        hub.close()
+
+
+def test_without_a_hub_a_run_over_flower_says_how_to_start_one(apart):
+    answer = foedus("run", "start", "--engine", "flower", "--workspace", apart.hub.folder)
+    assert (answer.code, answer.data["code"]) == (1, "hub.not-up")
+    answer = foedus("run", "start", "--engine", "steam", "--workspace", apart.hub.folder)
+    assert (answer.code, answer.data["code"]) == (2, "run.unknown-engine")
+    answer = foedus("run", "start", "--workspace", apart.hub.folder)
+    assert (answer.code, answer.data["code"]) == (3, "practice.separate-custody")
+
+
+def test_a_hub_that_could_read_two_members_keys_carries_no_real_run(apart):
+    for name in ("bank-a", "bank-b"):
+        (apart.hub.folder.parent / name).symlink_to(apart.members[name].folder)
+    hub = apart.up()
+    try:
+        answer = foedus("run", "start", "--engine", "flower", "--workspace", apart.hub.folder)
+        assert (answer.code, answer.data["code"]) == (3, "hub.keys-readable")
+        assert apart.state().runs == {}
+    finally:
+        hub.close()
+
+
+def test_a_hub_on_every_address_needs_a_name(apart):
+    with pytest.raises(CallerError) as caught:
+        apart.up(host="::")
+    assert caught.value.code == "hub.no-name"
+    hub = apart.up(host="::", names=["hub.example.org"])
+    assert hub.address == "hub.example.org:4711"
+    hub.close()
+    hub = apart.up()
+    assert hub.address == "hub.example.org:4711"
+    hub.close()
+
+
+def test_members_of_a_workspace_only_coordinators_start_a_hub(apart):
+    with pytest.raises(CallerError) as caught:
+        Hub.up(apart.members["bank-a"].folder)
+    assert caught.value.code == "workspace.wrong-role"
+
+
+def test_an_ask_with_a_ledger_that_contradicts_the_members_copy_is_not_answered(apart):
+    resident = apart.residents["bank-a"]
+    resident.link.send = lambda *_: (200, b"no parcel at all")
+    with pytest.raises(CallerError):
+        resident.handle(b"whatever")
+    resident.link.send = lambda *_: (_ for _ in ()).throw(IdentityError("link.unreachable", hub="h", reason="gone"))
+    with pytest.raises(IdentityError):
+        resident.handle(b"whatever")
+    assert not (apart.members["bank-a"].folder / "node" / "journal.jsonl").exists()
+
+
+def test_a_node_key_that_the_hub_knows_is_registered_again_when_it_comes_up(apart):
+    member = apart.members["bank-a"]
+    apart.residents["bank-a"]._introduce("pem of bank-a")
+    assert node_key_of(member, "pem of bank-a", version="x", clock=now).public == "pem of bank-a"
+    hub = apart.up()
+    hub.close()
+    assert apart.carrier.registered == {"bank-a": "pem of bank-a"}
