@@ -18,14 +18,16 @@ from foedus.core.errors import CallerError, IdentityError, RunError
 from foedus.core.files import write_atomic
 from foedus.federate.answer import Shelf
 from foedus.federate.engine import InProcess
-from foedus.ledger.consortium import Consortium
+from foedus.ledger.consortium import Consortium, RunState
 from foedus.node import Node
 from foedus.records.accord import Accord
 from foedus.records.release import Snapshot
+from foedus.records.tune import Trial
 from foedus.release import desk
 from foedus.release.propose import Draft
 from foedus.resident.work import node_of, parts_of, register, shelf_of
-from foedus.run import Hall, Outcome, next_name, run, start_of
+from foedus.run import Hall, Outcome, Prune, next_name, run, run_trial, start_of
+from foedus.search import Found, search
 from foedus.state import State, from_bytes
 from foedus.state.base import open_base
 from foedus.track.event import Report
@@ -65,6 +67,7 @@ __all__ = [
     "register",
     "released_state",
     "run_here",
+    "tune_here",
     "write_model",
 ]
 
@@ -196,33 +199,79 @@ def run_here(
         RunError: `workspace.busy` while another run holds this workspace; as `run.run`.
         VerifyError: `base.differs` when the base model is not the pinned one.
     """
+    with _ready(practice, workers, report, clock) as ready:
+        name = name or next_name(practice.state())
+        with ready.carrying(name) as (hall, engine):
+            return run(hall, name, engine=engine, start=ready.start)
+
+
+def tune_here(
+    practice: Practice, *, workers: int | None = None, report: Report = lambda _: None, clock: Clock = now
+) -> Found:
+    """Carry the search that the accord in force agrees on to its end, from wherever it stands.
+
+    Raises: as `search.search`; `workspace.busy` and `base.differs` as `run_here`.
+    """
+    with _ready(practice, workers, report, clock) as ready:
+
+        def carry(name: str, trial: Trial, prune: Prune) -> RunState:
+            with ready.carrying(name) as (hall, engine):
+                return run_trial(hall, name, trial, engine=engine, start=ready.start, prune=prune)
+
+        return search(practice.state(), ready.accord, carry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A practice consortium at work: what runs under one accord share."""
+
+    practice: Practice
+    accord: Accord
+    base: Path
+    model: Model
+    start: State
+    workers: int | None
+    report: Report
+    clock: Clock
+
+    @contextmanager
+    def carrying(self, name: str) -> Iterator[tuple[Hall, InProcess]]:
+        """The hall of a run, and an engine that reaches every member's node."""
+        hub = self.practice.hub
+        hall = Hall(
+            ledger=OwnLedger(hub, self.practice.passphrase, self.clock),
+            act=private_key(hub, "act", passphrase=self.practice.passphrase),
+            store=hub.objects,
+            folder=hub.folder / "runs" / name,
+            clock=self.clock,
+            report=self.report,
+        )
+        shelves = _Shelves(self.practice, self.accord, self.base, self.model, name)
+        here = nodes(self.practice, shelves, clock=self.clock)
+        count = min(os.cpu_count() or 1, len(here)) if self.workers is None else self.workers
+        keep_late = self.accord.aggregation.late.name == "next-round"
+        engine = InProcess(lambda member, message: here[member].handle(message), workers=count, keep_late=keep_late)
+        (hall.folder / "stop").unlink(missing_ok=True)  # asked for while nothing ran
+        try:
+            yield hall, engine
+        finally:
+            engine.close()
+
+
+@contextmanager
+def _ready(practice: Practice, workers: int | None, report: Report, clock: Clock) -> Iterator[_Ready]:
+    """Hold the coordinator's workspace, and have accord, base model and start state at hand."""
     with working(practice.hub):
         # An act that a crash left between outbox and ledger is recorded first: the run goes on from what was signed.
         collect_acts(practice.hub, pending(practice.hub), passphrase=practice.passphrase, clock=clock)
         practice.share_ledger()
-        accord, state = practice.accord, practice.state()
+        accord = practice.accord
         if accord.custody != "one-process":
             raise _kept_apart(practice.hub)
         base = open_base(accord.base.source, accord.base.pin)
         _one_thread()
         start, model = start_of(accord, compile_plan(accord), base=base)
-        name = name or next_name(state)
-        hall = Hall(
-            ledger=OwnLedger(practice.hub, practice.passphrase, clock),
-            act=private_key(practice.hub, "act", passphrase=practice.passphrase),
-            store=practice.hub.objects,
-            folder=practice.hub.folder / "runs" / name,
-            clock=clock,
-            report=report,
-        )
-        here = nodes(practice, _Shelves(practice, accord, base, model, name), clock=clock)
-        count = min(os.cpu_count() or 1, len(here)) if workers is None else workers
-        engine = InProcess(lambda member, message: here[member].handle(message), workers=count)
-        (hall.folder / "stop").unlink(missing_ok=True)  # asked for while nothing ran
-        try:
-            return run(hall, name, engine=engine, start=start)
-        finally:
-            engine.close()
+        yield _Ready(practice, accord, base, model, start, workers, report, clock)
 
 
 def _one_thread() -> None:

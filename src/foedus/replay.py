@@ -22,8 +22,8 @@ from foedus.core.digest import sha256_file
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, FoedusError, VerifyError
 from foedus.core.objects import ObjectStore
-from foedus.federate.rounds import first_snapshot, rounds, shares_among
-from foedus.federate.talk import Answer, Answers, Closed, Send
+from foedus.federate.rounds import TOO_OLD, Came, first_snapshot, rounds, shares_among
+from foedus.federate.talk import Answer, Answers, Closed, Gather, Send
 from foedus.ledger import Ledger
 from foedus.ledger.consortium import Consortium, RunState
 from foedus.ledger.fold import resolve
@@ -32,7 +32,7 @@ from foedus.records.acts import CloseRound, LeftOut, Used
 from foedus.records.asks import Ask, AskBody, Reply, Train
 from foedus.records.base import open_record
 from foedus.records.plan import Plan
-from foedus.records.release import Proposal
+from foedus.records.release import LateReply, Proposal
 from foedus.state import State, digest, from_bytes
 
 __all__ = ["export_replies", "replay_check"]
@@ -51,16 +51,17 @@ def export_replies(known: Consortium, run: str, *, asks: Mapping[str, bytes], st
         raise CallerError("replay.other-files", path=str(target))
     out, count = ObjectStore(target), 0
     for close in known.runs[run].closes:
-        for item in (*close.used, *close.measured):
-            document = store.get(item.reply)
+        dropped = [one.reply for one in close.left_out if one.reply]
+        for name in (*(item.reply for item in (*close.used, *close.measured)), *dropped):
+            document = store.get(name)
             reply = open_record(Reply, Envelope.from_bytes(document))
             if reply.ask not in asks:
                 raise CallerError("objects.missing", digest=reply.ask)
             ask = open_record(Ask, Envelope.from_bytes(asks[reply.ask]))
             out.put(document)
             out.put(asks[reply.ask])
-            for name in reply.objects.values():
-                out.put(store.get(name))
+            for named in reply.objects.values():
+                out.put(store.get(named))
             if close.round == 1 and isinstance(ask.body, Train):
                 out.put(store.get(ask.body.start))
             count += 1
@@ -157,13 +158,36 @@ class _Book:
     def answers(self, send: Send) -> Answers:
         """What the members answered to this step, by the record."""
         close = self.this.closes[send.round - 1]
-        listed = close.used if send.step == "train" else close.measured
+        listed = [item for item in close.used if not item.staleness] if send.step == "train" else close.measured
         found: dict[str, list[Answer | LeftOut]] = {}
         opened = [(item, *self._open(item, close)) for item in listed]
         for member, bodies in send.asks.items():
             mine = [(answer, ask) for item, answer, ask in opened if item.member == member]
             found[member] = [self._match(member, body, mine, close) for body in bodies]
         return {member: tuple(answers) for member, answers in found.items()}
+
+    def late(self, gather: Gather) -> Came:
+        """What had come too late, by the record: before combining, what entered or was dropped; then the rest."""
+        close = self.this.closes[gather.round - 1]
+        too_old = gather.step == "close"
+        came = [
+            LateReply(member=one.member, reply=one.reply, round=self._round_of(one.member, one.reply, close))
+            for one in close.left_out
+            if one.reply and (one.code == TOO_OLD) == too_old
+        ]
+        if too_old:
+            return (*came, *close.late)
+        entered = [(item, self._open(item, close)[1].place.round) for item in close.used if item.staleness]
+        return (*came, *(LateReply(member=item.member, reply=item.reply, round=n) for item, n in entered))
+
+    def _round_of(self, member: str, name: str, close: CloseRound) -> int:
+        """The round whose ask a dropped late reply answers."""
+        if name not in self.store:
+            raise VerifyError("replay.reply-missing", member=member, round=close.round, digest=name)
+        ask = self.asks.get(open_record(Reply, Envelope.from_bytes(self.store.get(name))).ask)
+        if ask is None:
+            raise VerifyError("replay.other-ask", member=member, round=close.round)
+        return ask.place.round
 
     def _match(self, member: str, body: AskBody, mine: list[tuple[Answer, Ask]], close: CloseRound) -> Answer | LeftOut:
         for answer, ask in mine:
@@ -194,7 +218,7 @@ class _Book:
         fits = (
             ask is not None
             and reply.member == item.member == ask.member
-            and (ask.place.run, ask.place.round) == (self.this.opened.run, close.round)
+            and (ask.place.run, ask.place.round) == (self.this.opened.run, close.round - item.staleness)
             and ask.accord == self.this.accord
         )
         if ask is None or not fits:
@@ -209,21 +233,23 @@ def _drive(plan: Plan, book: _Book, checks: list[Check]) -> State:
     """The conversation from the recorded start to its end; every round compared with the ledger."""
     this = book.this
     first = first_snapshot(this.opened.run, _start(book), book.store)
-    shares = shares_among({member: card.examples for member, card in this.cards.items()}, plan.combine)
+    shares = shares_among({member: card.examples for member, card in this.cards.items()}, plan.combine, plan.late)
     talk = rounds(plan, first, store=book.store, shares=shares)
     snapshot, step = first, next(talk, None)
     while step is not None:
-        answers: Answers = {}
+        came: Answers | Came = {}
         if isinstance(step, Send):
             if step.round > len(this.closes):
                 raise VerifyError("replay.rounds-missing", expected=step.round, got=len(this.closes))
-            answers = book.answers(step)
+            came = book.answers(step)
+        elif isinstance(step, Gather):
+            came = book.late(step)
         else:
             _compare(step, this.closes[step.snapshot.round - 1])
             snapshot = step.snapshot
             checks.append(ok("replay.round", round=snapshot.round))
         try:
-            step = talk.send(answers)
+            step = talk.send(came)
         except StopIteration:
             step = None
     return from_bytes(book.store.get(snapshot.best_state))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
@@ -25,7 +26,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from foedus.accord import compile_plan, in_force_on
+from foedus.accord import compile_plan, in_force_on, require_reach
 from foedus.core.clock import Clock, parse, spell
 from foedus.core.digest import hex_of, sha256
 from foedus.core.envelope import Envelope
@@ -38,12 +39,12 @@ from foedus.core.rng import PublicRng
 from foedus.examine import credit_report, examination
 from foedus.examine.figures import read_counts
 from foedus.federate.engine import Engine
-from foedus.federate.rounds import Shares, first_snapshot, rounds, shares_among, weighted_loss, with_loss
-from foedus.federate.talk import Answer, Answers, Closed, Send, open_state, put_state, sort_out
+from foedus.federate.rounds import Came, Shares, first_snapshot, rounds, shares_among, weighted_loss, with_loss
+from foedus.federate.talk import Answer, Answers, Closed, Gather, Send, open_state, put_state, sort_out
 from foedus.ledger.consortium import Consortium, RunState
 from foedus.records import terms
 from foedus.records.accord import Accord
-from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, LeftOut, OpenRun, Used
+from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, LeftOut, OpenRun, Used, put_apart
 from foedus.records.asks import (
     Alone,
     Ask,
@@ -59,7 +60,8 @@ from foedus.records.asks import (
 from foedus.records.base import Record, open_record
 from foedus.records.evidence import CreditReport, Examination
 from foedus.records.plan import Plan
-from foedus.records.release import Snapshot
+from foedus.records.release import LateReply, Snapshot
+from foedus.records.tune import Trial
 from foedus.state import State, digest, to_bytes
 from foedus.track.event import Event, Report
 from foedus.track.kept import EVENTS, append_event, goes_on
@@ -67,7 +69,10 @@ from foedus.track.kept import EVENTS, append_event, goes_on
 if TYPE_CHECKING:
     from foedus.train.model import Model
 
-__all__ = ["Hall", "Outcome", "next_name", "numerics", "run", "start_of"]
+__all__ = ["Hall", "Outcome", "next_name", "numerics", "run", "run_trial", "start_of"]
+
+Prune = Callable[[int, str], bool]
+"""Told of a round and the validation loss after it, whether a trial ends there."""
 
 
 class Ledgered(Protocol):
@@ -112,8 +117,8 @@ class Outcome:
     evidence: str
 
 
-def numerics() -> dict[str, str]:
-    """What the bits of a training step depend on beside the accord: versions, processor features, threads."""
+def numerics(precision: str = "float32") -> dict[str, str]:
+    """What the bits of a training step depend on: versions, processor features, threads, and the accord's precision."""
     import peft
     import torch
     import transformers
@@ -123,7 +128,7 @@ def numerics() -> dict[str, str]:
         "batches": "packed rows",
         "machine": platform.machine(),
         "peft": peft.__version__,
-        "precision": "float32",
+        "precision": precision,
         "python": platform.python_version(),
         "threads": "1 a worker",
         "torch": torch.__version__,
@@ -132,20 +137,25 @@ def numerics() -> dict[str, str]:
 
 
 def start_of(accord: Accord, plan: Plan, *, base: Path) -> tuple[State, Model]:
-    """The start state of any run under this accord, and the model that it belongs to."""
+    """The start state of any run under this accord, and the model that it belongs to.
+
+    Raises: CallerError: `accord.beyond-reach` where the accord's texts are longer than the base model takes.
+    """
     from foedus.train.model import build, start_state
 
+    require_reach(accord, base)
     model = build(base, plan.task, plan.method, dropout=plan.craft.dropout)
     return start_state(model, base=base, rng=PublicRng(accord.training.seed, "start")), model
 
 
 def next_name(state: Consortium) -> str:
-    """The run that has no evidence yet and did not fail, else the next number."""
+    """The run that has no evidence yet and did not fail, else the next number. Trials of a search do not count."""
     examined = {entered.run for entered in state.evidence.values()}
-    for name, known in state.runs.items():
+    runs = {name: known for name, known in state.runs.items() if known.opened.trial is None}
+    for name, known in runs.items():
         if name not in examined and (known.close is None or known.close.outcome != "failed"):
             return name
-    return f"run-{len(state.runs) + 1}"
+    return f"run-{len(runs) + 1}"
 
 
 def run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried = "inprocess") -> Outcome:
@@ -158,21 +168,92 @@ def run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried
         RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.other-accord`, `run.other-start`,
             `run.over`, `run.too-few-members`, `run.stopped`.
     """
+    with _telling_the_end(hall, name):
+        return _run(hall, name, engine=engine, start=start, carried=carried)
+
+
+def run_trial(
+    hall: Hall, name: str, trial: Trial, *, engine: Engine, start: State, prune: Prune, carried: Carried = "inprocess"
+) -> RunState:
+    """Carry one trial of a search to its close: rounds with its settings, the validation loss after each, and no more.
+
+    `prune` is told of every round in order, of those before an interruption too; where it says so after the last of
+    them, the trial ends. A trial in which training diverged is closed as failed.
+
+    Raises: as `run`.
+    """
+    with _telling_the_end(hall, name):
+        try:
+            return _to_the_close(hall, name, engine, start, carried, trial=trial, prune=prune).this
+        except RunError as error:
+            this = hall.ledger.state().runs.get(name)
+            if this is None or error.code != "run.too-few-members" or "train.diverged" not in str(error.fields):
+                raise
+            _close(hall, this.opened.run, "failed", this.round, this.round, this.state_after(this.round))
+            return hall.ledger.state().runs[name]
+
+
+@contextmanager
+def _telling_the_end(hall: Hall, name: str) -> Iterator[None]:
+    """Tell those who watch how a run that was begun has ended."""
     try:
-        outcome = _run(hall, name, engine=engine, start=start, carried=carried)
+        yield
     except FoedusError as error:
         if goes_on(hall.folder / EVENTS):
             hall.tell("ended", run=name, code=error.code, fields=safe_fields(error.fields))
         raise
     hall.tell("ended", run=name, code="", fields={})
-    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """A run whose rounds are over."""
+
+    accord: Accord
+    plan: Plan
+    post: _Post
+    weights: Shares
+    snapshot: Snapshot
+    this: RunState
 
 
 def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried) -> Outcome:
+    # (1) to (5)
+    done = _to_the_close(hall, name, engine, start, carried)
+    plan, post, snapshot, closes = done.plan, done.post, done.snapshot, done.this
+    assert closes.close is not None  # noqa: S101 - it was closed just now, or before
+    state = closes.close.state
+
+    # (6) Measured where the data is.
+    first = first_snapshot(name, start, hall.store).state
+    evidence, replies = _examine(hall, post, plan, snapshot, done.accord, first, state)
+    credit = _credit(hall, post, plan, closes, snapshot, first, done.weights)
+
+    # (7) Evidence and credit into the ledger.
+    objects = [evidence.to_bytes(), *([credit.to_bytes()] if credit else [])]
+    enter = EnterEvidence(
+        run=name, evidence=evidence.digest, credit=credit.digest if credit else None, replies=tuple(replies)
+    )
+    _record(hall, enter, objects)
+    hall.tell(
+        "examined",
+        evidence=evidence.digest,
+        figures=[figure.model_dump(mode="json") for figure in evidence.figures],
+        credit=credit.model_dump(mode="json") if credit else None,
+    )
+    return Outcome(
+        name, state, snapshot.best_state, snapshot.round, snapshot.best_round, evidence, credit, evidence.digest
+    )
+
+
+def _to_the_close(
+    hall: Hall, name: str, engine: Engine, start: State, carried: Carried, *,
+    trial: Trial | None = None, prune: Prune = lambda *_: False,
+) -> _Closed:  # fmt: skip
     # (1) An accord is in force, and its plan can work.
     known = hall.ledger.state()
     accord = _accord_in_force(known, hall.clock)
-    plan = compile_plan(accord)
+    plan = compile_plan(accord, trial=trial)
 
     # (2), (3) Open the run, or find it open.
     fresh = name not in known.runs
@@ -186,8 +267,11 @@ def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carrie
         raise RunError("run.other-start", run=name, expected=this.opened.start, got=digest(start))
     if any(entered.run == name for entered in known.evidence.values()):
         raise RunError("run.over", run=name)
-    weights = shares_among({m: card.examples for m, card in this.cards.items()}, plan.combine)
-    post = _Post(hall, known, accord, name, sha256(this.opened.to_bytes()), plan.deadline_seconds, engine)
+    weights = shares_among({m: card.examples for m, card in this.cards.items()}, plan.combine, plan.late)
+    roster = put_apart(this.opened)[0].digest
+    post = _Post(hall, known, accord, name, roster, plan.deadline_seconds, engine)
+    for close in this.closes:
+        post.settle(close)
 
     # (4) Rounds.
     snapshot = _resume_point(hall, this, name, start)
@@ -198,43 +282,19 @@ def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carrie
     )  # fmt: skip
     plan = _for(plan, this.opened.roster)
     if this.close is None:
-        snapshot = _rounds(hall, post, plan, snapshot, weights)
+        snapshot, pruned = _rounds(hall, post, plan, snapshot, weights, prune)
 
         # (5) Which state goes on.
         state = digest(open_state(hall.store, snapshot.best_state, what="the released state"))
-        close = CloseRun(
-            run=name,
-            outcome="stopped-early" if snapshot.stopped else "done",
-            rounds=snapshot.round,
-            released_round=snapshot.best_round,
-            state=state,
-        )
-        hall.ledger.record(close)
-        hall.tell("closed", **close.model_dump(mode="json", exclude={"run"}))
-    closes = hall.ledger.state().runs[name]
-    assert closes.close is not None  # noqa: S101 - written above, or found
-    state = closes.close.state
+        outcome: Any = "pruned" if pruned else "stopped-early" if snapshot.stopped else "done"
+        _close(hall, name, outcome, snapshot.round, snapshot.best_round, state)
+    return _Closed(accord, plan, post, weights, snapshot, hall.ledger.state().runs[name])
 
-    # (6) Measured where the data is.
-    first = first_snapshot(name, start, hall.store).state
-    evidence, replies = _examine(hall, post, plan, snapshot, accord, first, state)
-    credit = _credit(hall, post, plan, closes, snapshot, first, weights)
 
-    # (7) Evidence and credit into the ledger.
-    objects = [evidence.to_bytes(), *([credit.to_bytes()] if credit else [])]
-    enter = EnterEvidence(
-        run=name, evidence=evidence.digest, credit=credit.digest if credit else None, replies=tuple(replies)
-    )
-    hall.ledger.record(enter, objects)
-    hall.tell(
-        "examined",
-        evidence=evidence.digest,
-        figures=[figure.model_dump(mode="json") for figure in evidence.figures],
-        credit=credit.model_dump(mode="json") if credit else None,
-    )
-    return Outcome(
-        name, state, snapshot.best_state, snapshot.round, snapshot.best_round, evidence, credit, evidence.digest
-    )
+def _close(hall: Hall, name: str, outcome: Any, rounds: int, released: int, state: str) -> None:
+    close = CloseRun(run=name, outcome=outcome, rounds=rounds, released_round=released, state=state)
+    hall.ledger.record(close)
+    hall.tell("closed", **close.model_dump(mode="json", exclude={"run"}))
 
 
 def _accord_in_force(known: Consortium, clock: Clock) -> Accord:
@@ -254,8 +314,20 @@ def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State, ca
     if len(roster) < plan.min_members:
         without = [m for m in plan.members if m not in roster]
         raise RunError("run.no-cards", expected=plan.min_members, got=len(roster), without=", ".join(without))
-    opened = OpenRun(run=name, roster=roster, start=digest(start), engine=carried, numerics=numerics())
-    hall.ledger.record(opened, [to_bytes(start)])
+    asked = len(_for(plan, roster).drawn(name, 1))
+    if asked < plan.min_members:
+        raise RunError("run.too-few-asked", expected=plan.min_members, got=asked, roster=len(roster))
+    opened = OpenRun(
+        run=name, roster=roster, start=digest(start), engine=carried, numerics=numerics(plan.craft.precision),
+        trial=plan.trial,
+    )  # fmt: skip
+    _record(hall, opened, [to_bytes(start)])
+
+
+def _record(hall: Hall, act: Record, objects: list[bytes]) -> None:
+    """Append an act to the ledger; lists that are too long for an entry become one of its objects."""
+    entry, lists = put_apart(act)
+    hall.ledger.record(entry, [*objects, *([lists] if lists else [])])
 
 
 def _for(plan: Plan, roster: tuple[str, ...]) -> Plan:
@@ -272,53 +344,68 @@ def _resume_point(hall: Hall, this: RunState, name: str, start: State) -> Snapsh
     return Snapshot.from_bytes(hall.store.get(this.closes[-1].snapshot))
 
 
-def _rounds(hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, shares: Shares) -> Snapshot:
-    """Drive the conversation to its end."""
+def _rounds(
+    hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, shares: Shares, prune: Prune
+) -> tuple[Snapshot, bool]:
+    """Drive the conversation to its end, or until `prune` ends it; the last snapshot, and whether it was pruned."""
+    before = [prune(number, loss) for number, loss in enumerate(snapshot.losses[1:], start=1)]
+    pruned = snapshot.round < plan.rounds and bool(before) and before[-1]
     talk = rounds(plan, snapshot, store=hall.store, shares=shares)
-    step = next(talk, None)
+    step = None if pruned else next(talk, None)
     while step is not None:
-        answers: Answers = {}
+        came: Answers | Came = {}
         match step:
             case Send():
-                answers = post.exchange(step)
+                came = post.exchange(step)
+            case Gather():
+                came = post.late(step.round)
             case Closed():
                 snapshot = step.snapshot
-                _close_round(hall, post.name, step)
+                post.settle(_close_round(hall, post.name, step))
                 if (hall.folder / "stop").exists():
                     (hall.folder / "stop").unlink()
                     raise RunError("run.stopped", run=post.name, round=snapshot.round)
+                worse = step.validation_loss is not None and prune(snapshot.round, step.validation_loss)
+                if worse and snapshot.round < plan.rounds:
+                    return snapshot, True
         try:
-            step = talk.send(answers)
+            step = talk.send(came)
         except StopIteration:
             step = None
-    return snapshot
+    return snapshot, pruned
 
 
-def _close_round(hall: Hall, name: str, closed: Closed) -> None:
+def _close_round(hall: Hall, name: str, closed: Closed) -> CloseRound:
     """Objects first, then the entry that names them."""
     snapshot = closed.snapshot
-    hall.store.put(snapshot.to_bytes())
-    hall.ledger.record(
-        CloseRound(
-            run=name, round=snapshot.round, snapshot=snapshot.digest, state=closed.state, used=closed.used,
-            measured=closed.measured, left_out=closed.left_out, validation_loss=closed.validation_loss,
-        )
+    close = CloseRound(
+        run=name, round=snapshot.round, snapshot=snapshot.digest, state=closed.state, used=closed.used,
+        measured=closed.measured, left_out=closed.left_out, late=snapshot.late,
+        validation_loss=closed.validation_loss,
     )  # fmt: skip
+    _record(hall, close, [snapshot.to_bytes()])
     hall.tell(
         "round",
         round=snapshot.round,
         used=[one.member for one in closed.used],
         weights={one.member: one.weight for one in closed.used},
-        left_out={one.member: one.code for one in closed.left_out},
+        late={one.member: one.staleness for one in closed.used if one.staleness},
+        left_out={one.member: one.code for one in closed.left_out if one.reply is None},
         loss=closed.validation_loss,
         start_loss=snapshot.losses[0] if snapshot.losses else None,
         state=closed.state,
     )
+    return close
 
 
 # ── asks out, replies in ─────────────────────────────────────────────────────
 
-_ENGINE_SAYS = {"engine.late": "late", "engine.busy": "late", "engine.member-gone": "gone", "engine.unreachable": "gone"}
+_ENGINE_SAYS = {
+    "engine.late": "late",
+    "engine.busy": "late",
+    "engine.member-gone": "gone",
+    "engine.unreachable": "gone",
+}
 _FIRST_NUMBER = {"train": 1, "measure": 2, "alone": 50, "evaluate": 1, "rebuild": 100}
 
 
@@ -333,6 +420,7 @@ class _Post:
     roster: str
     deadline_seconds: int
     engine: Engine
+    settled: set[str] = field(default_factory=set)
 
     def exchange(self, send: Send) -> Answers:
         """The answers to one step's asks, by member in order."""
@@ -434,6 +522,40 @@ class _Post:
             self.hall.store.put(parcel.objects[wanted])
         return Answer(self.hall.store.put(document.to_bytes()), reply)
 
+    def late(self, round_: int) -> Came:
+        """Every reply to a training ask that came after its step's deadline, up to this round.
+
+        What came is kept in the folder before it is handed on, so that a run that is killed has it again.
+        """
+        for member, raw in self.engine.late():
+            try:
+                parcel = Parcel.from_bytes(raw)
+                for document in parcel.documents:
+                    self._keep_late(member, document, parcel)
+            except FoedusError as error:
+                self.hall.tell("left-out", member=member, code=f"reply:{error.code}", reason=str(error)[:300])
+        kept = [LateReply.from_bytes(path.read_bytes()) for path in sorted((self.hall.folder / "late").glob("*.json"))]
+        return tuple(one for one in kept if one.round <= round_ and one.reply not in self.settled)
+
+    def settle(self, close: CloseRound) -> None:
+        """What became of late replies is told by a closed round: used, dropped, or in the snapshot's hand."""
+        self.settled |= {item.reply for item in close.used} | {one.reply for one in close.late}
+        self.settled |= {one.reply for one in close.left_out if one.reply}
+
+    def _keep_late(self, member: str, document: Envelope, parcel: Parcel) -> None:
+        """Keep a late reply that gives an update; one that measured or refused comes too late for anything."""
+        name = open_record(Reply, document).ask
+        paths = (self.hall.folder / "asks" / member).glob("*.json")
+        answered = next((path for path in paths if sha256(path.read_bytes()) == name), None)
+        if answered is None:
+            raise RunError("run.bad-reply", kind="reply", reason="it answers no ask of this run")
+        ask = open_record(Ask, Envelope.from_bytes(answered.read_bytes()))
+        answer = self._verified(member, name, document, parcel)
+        if isinstance(ask.body, Train) and answer.reply.outcome == "done":
+            late = LateReply(member=member, reply=answer.digest, round=ask.place.round)
+            write_atomic(self.hall.folder / "late" / f"{hex_of(answer.digest)}.json", late.to_bytes())
+        self._index(name, answer.digest)
+
     def _index(self, ask: str, reply: str) -> None:
         write_atomic(self.hall.folder / "replies" / hex_of(ask), reply.encode())
 
@@ -496,8 +618,9 @@ def _examine(
     from foedus.tasks import task_of
 
     fewer = accord.training.early_stopping is not None
+    members = plan.members if plan.examines_all else plan.panel(post.name)
     alone = Alone(start=first, rounds=max(1, snapshot.round) if fewer else plan.rounds)
-    answers = post.exchange(Send(max(1, snapshot.round), "alone", dict.fromkeys(plan.members, (alone,))))
+    answers = post.exchange(Send(max(1, snapshot.round), "alone", dict.fromkeys(members, (alone,))))
     trained, _ = sort_out(answers, 0)
     known = hall.ledger.state()
     auditors = [m.name for m in known.members if "contributor" not in m.roles and m.name in known.cards]
@@ -534,7 +657,7 @@ def _credit(
     def loss(state: State) -> Fraction:
         """A rebuilt state's loss, asked of the members like any other."""
         body = Validate(state=put_state(hall.store, state))
-        step = Send(snapshot.round + 1, "rebuild", dict.fromkeys(plan.members, (body,)), next(asked))
+        step = Send(snapshot.round + 1, "rebuild", dict.fromkeys(plan.panel(post.name), (body,)), next(asked))
         answered = with_loss(sort_out(post.exchange(step), 0)[0])
         if len(answered) < plan.min_members:
             raise RunError(

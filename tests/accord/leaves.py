@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from foedus.records import terms
-from foedus.records.accord import Accord, Amendment, Purpose, ReleaseTerms, Training
+from foedus.records.accord import Accord, Aggregation, Amendment, Participation, Purpose, ReleaseTerms, Training
 from foedus.records.terms import EarlyStopping, MemberRank
 from samples import keys, sample_accord
 
@@ -55,7 +55,14 @@ def variants() -> tuple[Accord, ...]:
             craft=terms.Craft(max_steps=9, head_learning_rate="0.01", dropout="0.1"),
             early_stopping=EarlyStopping(),
         ),
+        aggregation=Aggregation(
+            outer=terms.Nesterov(),
+            participation=Participation(members=("bank-a", "bank-b"), tags=("north", "south"), sample=2),
+            late=terms.NextRound(),
+        ),
     )
+    first = base.members[0].model_copy(update={"tags": ("north", "west")})
+    base = base.model_copy(update={"members": (first, *base.members[1:])})
     plain = sample_accord(auditors=("auditor",))
     others = [
         plain.model_copy(update={"aggregation": plain.aggregation.model_copy(update={"outer": outer})})

@@ -20,6 +20,7 @@ FIXED = {
     "training.method.name",
     "aggregation.combine.name",
     "aggregation.outer.name",
+    "aggregation.late.name",
     "aggregation.visibility",
     "credit.name",
     "gates.name",

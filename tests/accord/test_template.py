@@ -17,6 +17,7 @@ OTHER_CHOICES = (
     "coordinator.keys",
     "aggregation.outer[adam]",
     "aggregation.outer[yogi]",
+    "aggregation.late[next-round]",
     "task[token",
 )
 NAMES = ("template.yaml", "template.zh.yaml")

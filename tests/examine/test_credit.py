@@ -27,26 +27,33 @@ PLAN = Plan(
 SHARES = shares_among({"a": 1, "b": 1}, PLAN.combine)
 
 
-def reply(store, member, objects):
+def reply(store, member, objects, **body):
     named = {name: store.put(to_bytes(state)) for name, state in objects.items()}
-    one = Reply(ask=sha256(b"ask"), member=member, outcome="done", objects=named)
+    one = Reply(ask=sha256(b"ask"), member=member, outcome="done", objects=named, body=body)
     return store.put(one.sign(private_keys(member)["act"]).to_bytes())
 
 
+def measured(store, gradients, losses):
+    """What each member measured in round 1: the losses before and after, and the gradient; None: it was silent."""
+    for member, gradient in gradients.items():
+        before, after = losses.get(member, losses["all"]) if isinstance(losses, dict) else losses
+        given = [reply(store, member, {}, loss=before), reply(store, member, {}, loss=after)]
+        given += [reply(store, member, {"gradient": gradient})] if gradient else []
+        yield from (Used(member=member, reply=one, weight="0.5") for one in given)
+
+
 def report(store, updates, gradients, *, losses, start=None):
-    """One round of members with equal weight."""
+    """One round of members with equal weight, who all measure the same losses, or each its own."""
     start = store.put(to_bytes(start or {"w": torch.zeros(2)}))
     snapshot = Snapshot(run="run-1", round=1, state=start, memory=store.put(to_bytes({})), best_state=start)
     close = CloseRound(
         run="run-1", round=1, snapshot=store.put(snapshot.to_bytes()), state=sha256(b"state"),
         used=tuple(Used(member=m, reply=reply(store, m, {"update": u}), weight="0.5") for m, u in updates.items()),
-        measured=tuple(
-            Used(member=m, reply=reply(store, m, {"gradient": g} if g else {}), weight="0.5")
-            for m, g in gradients.items()
-        ),
+        measured=tuple(measured(store, gradients, losses)),
     )  # fmt: skip
     return credit_report(
-        PLAN, run="run-1", closes=[close], losses=losses, start_state=start, store=store, shares=SHARES,
+        PLAN, run="run-1", closes=[close], losses=["9", "9"] if isinstance(losses, dict) else losses,
+        start_state=start, store=store, shares=SHARES,
         loss=lambda state: Fraction(0),
     )  # fmt: skip
 
@@ -98,11 +105,22 @@ def test_a_name_that_stayed_where_it_was_is_worth_nothing(tmp_path):
     assert values(found) == {"a": "1", "b": "0"}
 
 
-def test_a_round_without_a_gradient_cannot_be_credited(tmp_path):
+def test_without_members_that_measured_all_along_nothing_is_credited(tmp_path):
     updates = {"a": {"w": torch.tensor([2.0, 0.0])}}
     with pytest.raises(RunError) as caught:
         report(ObjectStore(tmp_path), updates, {"a": {}}, losses=["3", "1"])
-    assert (caught.value.code, caught.value.fields) == ("run.no-gradients", {"round": 1})
+    assert caught.value.code == "run.too-few-measured"
+    assert caught.value.fields == {"expected": 1, "got": 0, "members": ""}
+
+
+def test_the_fall_is_that_of_the_members_that_measured_all_of_it(tmp_path):
+    updates = {"a": {"w": torch.tensor([2.0, 0.0])}, "b": {"w": torch.tensor([0.0, 4.0])}}
+    slope = {"w": torch.tensor([-1.0, -0.5])}
+    losses = {"a": ("3", "1"), "b": ("8", "8"), "all": ()}
+    found = report(ObjectStore(tmp_path), updates, {"a": slope, "b": {}}, losses=losses)
+    # b measured no gradient: its losses do not enter, and its update is credited by what a measured.
+    assert values(found) == {"a": "1", "b": "1"}
+    assert (found.start_loss, found.released_loss, found.residual) == ("3", "1", "0")
 
 
 def test_rounds_after_the_released_one_count_nothing(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from foedus.core.messages import say
 from foedus.records import terms
-from foedus.records.accord import Accord, needed
+from foedus.records.accord import Accord, Participation, needed
 from foedus.records.base import decimal
 
 __all__ = ["explain"]
@@ -26,6 +26,7 @@ def explain(accord: Accord) -> str:
         ("combining", _combining),
         ("credit", _credit),
         ("measuring", _measuring),
+        ("tuning", _tuning),
         ("gates", _gates),
         ("release", _release),
         ("ledger", _ledger),
@@ -58,6 +59,8 @@ def _parties(accord: Accord) -> Iterator[str]:
             witness=_key(held.witness),
             release=_key(held.release),
         )
+        if member.tags:
+            yield _say("tags", member=member.name, tags=_list(member.tags))
     if accord.simulated:
         yield _say("simulated", count=accord.simulated.count, examples=accord.simulated.examples)
     yield _say(f"custody-{accord.custody}")
@@ -148,8 +151,27 @@ def _combining(accord: Accord) -> Iterator[str]:
     outer = aggregation.outer
     yield _say(f"outer-{outer.name}", **{key: value for key, value in outer.model_dump().items() if key != "name"})
     yield _say(f"visibility-{aggregation.visibility}", coordinator=accord.coordinator.name)
+    yield from _asked(aggregation.participation)
+    late = aggregation.late
+    if isinstance(late, terms.NextRound):
+        yield _say("late-next-round", rounds=late.max_rounds, discount=late.discount)
+    else:
+        yield _say("late-drop")
     yield _say("min-members", count=aggregation.min_members, deadline=aggregation.deadline_seconds)
     yield _say("keep-replies", days=aggregation.keep_replies_days)
+
+
+def _asked(rule: Participation) -> Iterator[str]:
+    if rule.members:
+        yield _say("asked-members", names=_list(rule.members))
+    if rule.tags:
+        yield _say("asked-tags", tags=_list(rule.tags))
+    if rule.sample is None and rule.share_bp is None:
+        yield _say("asked-all")
+    if rule.sample is not None:
+        yield _say("asked-sample", count=rule.sample)
+    if rule.share_bp is not None:
+        yield _say("asked-share", share=_share(rule.share_bp))
 
 
 def _credit(accord: Accord) -> Iterator[str]:
@@ -161,6 +183,19 @@ def _credit(accord: Accord) -> Iterator[str]:
 def _measuring(accord: Accord) -> Iterator[str]:
     measured = accord.evaluation
     yield _say("evaluation", replicates=measured.replicates, level=_share(measured.confidence_bp))
+
+
+def _tuning(accord: Accord) -> Iterator[str]:
+    if (tune := accord.tune) is None:
+        yield _say("tune-none")
+        return
+    yield _say("tune", trials=tune.trials, rounds=tune.rounds or accord.training.rounds)
+    for one in tune.space:
+        if one.choices:
+            yield _say("tune-choices", path=one.path, choices=_list(one.choices))
+        else:
+            yield _say("tune-range-log" if one.log else "tune-range", path=one.path, low=one.low, high=one.high)
+    yield _say(f"tune-pruning-{tune.pruning}")
 
 
 def _gates(accord: Accord) -> Iterator[str]:

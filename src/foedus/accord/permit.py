@@ -9,6 +9,8 @@ from foedus.accord.plan import halves
 from foedus.records import terms
 from foedus.records.accord import Accord, Member
 from foedus.records.asks import Alone, Ask, Evaluate, Gradient, Train, Validate
+from foedus.records.draw import eligible
+from foedus.records.tune import Trial
 
 __all__ = ["in_force_on", "permit"]
 
@@ -57,9 +59,14 @@ def _work(accord: Accord, ask: Ask) -> str | None:
     body, credit, training = ask.body, accord.credit, accord.training
     match body:
         case Train():
+            if ask.member not in eligible(accord, (ask.member,)):
+                return "aggregation.participation"
+            if body.trial is not None and not _may_try(accord, body.trial, ask.place.round):
+                return "tune"
             return None if body.half == halves(accord)[ask.place.round - 1] else "training.method"
         case Validate():
-            wanted = training.early_stopping is not None or not isinstance(credit, terms.NoCredit)
+            searched = accord.tune is not None
+            wanted = searched or training.early_stopping is not None or not isinstance(credit, terms.NoCredit)
             return None if wanted else "credit"
         case Gradient():
             agreed = isinstance(credit, terms.AumannShapley) and body.points == credit.points
@@ -72,3 +79,9 @@ def _work(accord: Accord, ask: Ask) -> str | None:
             return None if body.replicates == accord.evaluation.replicates else "evaluation.replicates"
         case _:
             assert_never(body)
+
+
+def _may_try(accord: Accord, trial: Trial, number: int) -> bool:
+    """Whether a round of this trial is one of the search that was agreed on."""
+    tune = accord.tune
+    return tune is not None and tune.permits(trial) and number <= (tune.rounds or accord.training.rounds)

@@ -9,7 +9,9 @@ from fractions import Fraction
 from foedus.accord.finding import Finding, problem, warning
 from foedus.records import terms
 from foedus.records.accord import Accord
+from foedus.records.draw import eligible, sample_size
 from foedus.records.plan import Half, Plan
+from foedus.records.tune import Trial, tuned
 
 __all__ = ["MANDATORY_GATES", "compile_plan", "halves", "plan_findings"]
 
@@ -22,8 +24,9 @@ NO_PIN = "sha256:" + "0" * 64
 _BASES = ("package:", "folder:", "hub:")
 
 
-def compile_plan(accord: Accord) -> Plan:
-    """What a run under this accord does.
+def compile_plan(accord: Accord, *, trial: Trial | None = None) -> Plan:
+    """What a run under this accord does; a run that is a `trial` of the search has its settings, no credit and no
+    early stopping.
 
     Raises:
         CallerError: `plan.…`, the first reason why it cannot work; `plan_findings` gives all.
@@ -31,23 +34,29 @@ def compile_plan(accord: Accord) -> Plan:
     for finding in plan_findings(accord):
         if finding.level == "problem":
             raise finding.error
+    order = halves(accord)
     return Plan(
         accord=accord.digest,
         seed=accord.training.seed,
         members=accord.contributors,
         task=accord.task,
         method=accord.training.method,
-        craft=accord.training.craft,
+        craft=tuned(accord.training.craft, "training.craft", trial),
         combine=accord.aggregation.combine,
-        outer=accord.aggregation.outer,
-        credit=accord.credit,
-        early_stopping=accord.training.early_stopping,
-        halves=halves(accord),
+        outer=tuned(accord.aggregation.outer, "aggregation.outer", trial),
+        credit=terms.NoCredit() if trial else accord.credit,
+        early_stopping=None if trial else accord.training.early_stopping,
+        halves=order[: accord.tune.rounds] if trial and accord.tune else order,
         min_members=accord.aggregation.min_members,
         deadline_seconds=accord.aggregation.deadline_seconds,
         smallest_cell=accord.data.smallest_cell,
         replicates=accord.evaluation.replicates,
         confidence_bp=accord.evaluation.confidence_bp,
+        participation=accord.aggregation.participation,
+        barred=frozenset(accord.contributors) - set(eligible(accord, accord.contributors)),
+        late=accord.aggregation.late,
+        examines_all=any(isinstance(gate, terms.NoHarm) for gate in accord.gates),
+        trial=trial,
     )
 
 
@@ -70,9 +79,12 @@ def plan_findings(accord: Accord) -> Iterator[Finding]:
         _craft,
         _early_stopping,
         _combine,
+        _participation,
+        _late,
         _outer,
         _credit,
         _evaluation,
+        _tune,
         _gates,
         _release,
     )
@@ -188,6 +200,34 @@ def _combine(accord: Accord) -> Iterator[Finding]:
         yield problem("plan.below-zero", clause="aggregation.keep_replies_days", got=days)
 
 
+def _participation(accord: Accord) -> Iterator[Finding]:
+    rule, least = accord.aggregation.participation, accord.aggregation.min_members
+    if rule.sample is not None and rule.share_bp is not None:
+        yield problem("plan.sample-and-share", sample=rule.sample, share=_percent(rule.share_bp))
+    if strangers := set(rule.members) - set(accord.contributors):
+        yield problem("plan.participant-is-no-contributor", members=_listed(strangers))
+    if unknown := set(rule.tags) - {tag for member in accord.members for tag in member.tags}:
+        yield problem("plan.unknown-tag", tags=_listed(unknown))
+    count = len(eligible(accord, accord.contributors))
+    asked = sample_size(rule, count)
+    if rule.sample is not None and rule.sample > count:
+        yield problem("plan.sample-too-large", sample=rule.sample, count=count)
+    elif asked < least <= len(accord.contributors):
+        yield problem("plan.too-few-asked", asked=asked, count=count, needed=least)
+    elif asked == least < count:
+        yield warning("plan.no-spare", asked=asked)
+
+
+def _late(accord: Accord) -> Iterator[Finding]:
+    late, order = accord.aggregation.late, halves(accord)
+    if not isinstance(late, terms.NextRound):
+        return
+    if not 0 < Fraction(late.discount) <= 1:
+        yield problem("plan.discount", got=late.discount)
+    if not any(half in order[at + 1 : at + 1 + late.max_rounds] for at, half in enumerate(order)):
+        yield problem("plan.late-never-used", got=late.max_rounds, rounds=len(order), pair=len(set(order)))
+
+
 def _outer(accord: Accord) -> Iterator[Finding]:
     outer = accord.aggregation.outer
     for name in ("learning_rate", "tau"):
@@ -216,6 +256,27 @@ def _evaluation(accord: Accord) -> Iterator[Finding]:
     needed = -(-20_000 // (10_000 - level))
     if replicates < needed:
         yield problem("plan.too-few-replicates", replicates=replicates, needed=needed, level=_percent(level))
+
+
+def _tune(accord: Accord) -> Iterator[Finding]:
+    if (tune := accord.tune) is None:
+        return
+    if tune.rounds is not None and tune.rounds > accord.training.rounds:
+        yield problem("plan.tune-rounds", got=tune.rounds, rounds=accord.training.rounds)
+    parts = {"training.craft": accord.training.craft, "aggregation.outer": accord.aggregation.outer}
+    for one in tune.space:
+        where, _, name = one.path.rpartition(".")
+        if name not in type(parts[where]).model_fields:
+            yield problem("plan.tune-nothing", path=one.path, outer=accord.aggregation.outer.name)
+            continue
+        for value in one.choices or (one.low, one.high):
+            try:
+                made = tuned(parts[where], where, Trial(number=1, settings={one.path: str(value)}))
+                fits = not isinstance(made, terms.Nesterov) or 0 <= Fraction(made.momentum) < 1
+            except ValueError:
+                fits = False
+            if not fits:
+                yield problem("plan.tune-value", path=one.path, got=value)
 
 
 def _gates(accord: Accord) -> Iterator[Finding]:

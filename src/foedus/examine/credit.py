@@ -1,13 +1,18 @@
 """Credit of a run from what members signed: their updates, and gradients or losses on their validation parts.
 
-Utility is minus the mean validation loss, members weighted as in the rounds. Credit adds up to the loss of the start
+Utility is minus the mean validation loss, members weighted by their examples. Credit adds up to the loss of the start
 state minus the loss of the released one; rounds after the released one count nothing. The report says how far the sum
 is off.
+
+Along a path the falls of the rounds add up only where the same members, with the same weights, measured every state:
+so the loss is that of the members that measured all of them. Whose own measurement is missing is credited all the same:
+what an update was worth is measured by the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 
@@ -45,8 +50,9 @@ def credit_report(
     exact Shapley values by reconstruction need it.
 
     Raises:
-        RunError: `run.bad-state` for a stored update or gradient that is not what it was; `run.no-gradients` when a
-            round has none; `run.credit-off` when the sum misses the fall by more than the tolerance.
+        RunError: `run.bad-state` for a stored update or gradient that is not what it was; `run.too-few-measured` when
+            fewer than `min_members` measured every state; `run.credit-off` when the sum misses the fall by more than
+            the tolerance.
     """
     start, end = Fraction(losses[0]), Fraction(losses[len(closes)])
     walked = [_round(plan, close, store) for close in closes]
@@ -55,7 +61,12 @@ def credit_report(
         befores = [partial(open_state, store, name, what="a round's start") for name in names]
         values = reconstruct(walked, befores, outer=plan.outer, utility=lambda state: -float(loss(state)))
     else:
-        gradients = [_gradient(close, walk, store, shares) for close, walk in zip(closes, walked, strict=True)]
+        measured = [_measured(close, store) for close in closes]
+        weights = _weights(plan, measured, shares)
+        if closes:
+            start = _mean({m: measured[0][m].losses[0] for m in weights}, weights)
+            end = _mean({m: measured[-1][m].losses[-1] for m in weights}, weights)
+        gradients = [_gradient(found, walk, store, weights) for found, walk in zip(measured, walked, strict=True)]
         values = aumann_shapley(walked, gradients, outer=plan.outer, total=float(start - end))
     return _report(plan, run, start, end, values)
 
@@ -102,16 +113,47 @@ def _round(plan: Plan, close: CloseRound, store: ObjectStore) -> Round:
     return Round(names, updates, opened)
 
 
-def _gradient(close: CloseRound, walked: Round, store: ObjectStore, shares: Shares) -> Callable[[], State]:
-    """The members' gradients along a round, averaged as their losses are; 0 for a name that stayed where it was."""
-    found: dict[str, str] = {}
+@dataclass(slots=True)
+class _Measured:
+    """What a member measured in a round: the losses in the order of the asks, and the object with its gradient."""
+
+    losses: list[Fraction] = field(default_factory=list)
+    gradient: str | None = None
+
+
+def _measured(close: CloseRound, store: ObjectStore) -> dict[str, _Measured]:
+    """The members that answered every ask of a round's measuring. The first round asks of the start state too."""
+    found: dict[str, _Measured] = {}
     for item in close.measured:
-        objects: Mapping[str, str] = _reply(item.reply, store).objects
-        if "gradient" in objects:
-            found[item.member] = objects["gradient"]
-    if not found:
-        raise RunError("run.no-gradients", round=close.round)
-    weights = shares(tuple(found))
+        one, reply = found.setdefault(item.member, _Measured()), _reply(item.reply, store)
+        if "gradient" in reply.objects:
+            one.gradient = reply.objects["gradient"]
+        else:
+            one.losses.append(Fraction(reply.body["loss"]))
+    asked = 2 if close.round == 1 else 1
+    return {member: one for member, one in found.items() if one.gradient and len(one.losses) == asked}
+
+
+def _weights(plan: Plan, measured: Sequence[Mapping[str, _Measured]], shares: Shares) -> Mapping[str, Fraction]:
+    """The weights of the members that measured every round."""
+    if not measured:
+        return {}
+    always = sorted(set.intersection(*(set(found) for found in measured)))
+    if len(always) < plan.min_members:
+        raise RunError("run.too-few-measured", expected=plan.min_members, got=len(always), members=", ".join(always))
+    return shares(tuple(always))
+
+
+def _mean(losses: Mapping[str, Fraction], weights: Mapping[str, Fraction]) -> Fraction:
+    """The weighted mean, in the nine digits that the report states."""
+    return Fraction(decimal(sum((weights[m] * loss for m, loss in losses.items()), Fraction(0))))
+
+
+def _gradient(
+    measured: Mapping[str, _Measured], walked: Round, store: ObjectStore, weights: Mapping[str, Fraction]
+) -> Callable[[], State]:
+    """The members' gradients along a round, averaged as their losses are; 0 for a name that stayed where it was."""
+    found = {member: measured[member].gradient or "" for member in weights}
 
     def opened() -> State:
         mean = weighted_sum(

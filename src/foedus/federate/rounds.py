@@ -1,10 +1,14 @@
 """The conversation of a run: asks out, updates in, one new state a round.
 
 `rounds` is a generator without transport. It yields `Send` and receives answers; at each round's end it yields
-`Closed` with a snapshot, and goes on from any snapshot to the same end. A round is two messages to each member:
+`Closed` with a snapshot, and goes on from any snapshot to the same end. A round is two messages:
 
-(1) train from the state; combine the updates; take the outer step;
-(2) measure the new state: validation loss, and for credit the gradient along the way that the round took.
+(1) train from the state, to the members that the round's draw names; combine the updates; take the outer step;
+(2) measure the new state, to the run's panel: validation loss, and for credit the gradient along the way that the
+    round took.
+
+Where the accord keeps late replies, `Gather` asks for them before updates are combined and before the round closes. A
+late update enters the next round of its half, unless its member has answered that round anew: one member, one update.
 
 Measuring closes the round rather than riding with the next one's training: so early stopping never pays for a round
 that it throws away, and everything said of a round lies between two `round.close`.
@@ -12,8 +16,10 @@ that it throws away, and everything said of a round lies between two `round.clos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Protocol
 
 import torch
 
@@ -21,20 +27,53 @@ from foedus.combine import Update, combine, half_names, outer_apply, outer_init
 from foedus.combine.lora import dense
 from foedus.core.errors import CallerError, RunError
 from foedus.core.objects import ObjectStore
-from foedus.federate.talk import Answer, Answers, Closed, Send, open_state, put_state, sort_out
+from foedus.federate.talk import (
+    Answer,
+    Answers,
+    Closed,
+    Gather,
+    Send,
+    open_answer,
+    open_state,
+    put_state,
+    sort_out,
+)
 from foedus.records import terms
 from foedus.records.acts import LeftOut, Used
 from foedus.records.asks import AskBody, Gradient, Train, Validate
 from foedus.records.base import decimal
 from foedus.records.plan import Plan
-from foedus.records.release import Snapshot
+from foedus.records.release import LateReply, Snapshot
 from foedus.state import State, check_alike, check_finite, digest
 
-__all__ = ["Talk", "first_snapshot", "open_update", "rounds", "shares_among", "weighted_loss", "with_loss"]
+__all__ = [
+    "TOO_OLD",
+    "Came",
+    "Shares",
+    "Talk",
+    "first_snapshot",
+    "open_update",
+    "rounds",
+    "shares_among",
+    "weighted_loss",
+    "with_loss",
+]
 
-Talk = Generator[Send | Closed, Answers, Snapshot]
-Shares = Callable[[tuple[str, ...]], Mapping[str, Fraction]]
-"""The weights of members, by who of them answered: from their registered cards, capped."""
+TOO_OLD = "late.too-old"
+"""Why a late reply is dropped that no round can take any more."""
+
+Came = tuple[LateReply, ...]
+Talk = Generator[Send | Gather | Closed, Answers | Came, Snapshot]
+
+
+class Shares(Protocol):
+    """The weights of members, by who of them answered: from their registered cards, capped.
+
+    `late`: how many rounds late the replies of some came.
+    """
+
+    def __call__(self, members: tuple[str, ...], late: Mapping[str, int] | None = None) -> Mapping[str, Fraction]:
+        """Weights that sum to one."""
 
 
 def first_snapshot(run: str, state: State, store: ObjectStore) -> Snapshot:
@@ -57,14 +96,19 @@ def rounds(plan: Plan, snapshot: Snapshot, *, store: ObjectStore, shares: Shares
         number = snapshot.round + 1
 
         # (1) Train, combine, step.
-        train = Train(start=snapshot.state, half=plan.halves[number - 1])
-        answers = yield Send(number, "train", dict.fromkeys(plan.members, (train,)))
-        replies, left_out = sort_out(answers, 0)
+        train = Train(start=snapshot.state, half=plan.halves[number - 1], trial=plan.trial)
+        answers = yield Send(number, "train", dict.fromkeys(plan.drawn(snapshot.run, number), (train,)))
+        replies, left_out = sort_out(_answers(answers), 0)
         trained = half_names(state, plan.halves[number - 1])
-        replies, broken = _usable(plan, replies, {name: state[name] for name in trained}, store)
-        left_out = sorted([*left_out, *broken], key=lambda one: one.member)
+        like = {name: state[name] for name in trained}
+        replies, broken = _usable(plan, replies, like, store)
+        late = _Late(plan, number, snapshot.late, {answer.digest for answer in replies.values()})
+        if late.kept:
+            late.take(_came((yield Gather(number, "train"))))
+            replies = late.enter(replies, like, store)
+        left_out = sorted((one for one in [*left_out, *broken] if one.member not in replies), key=lambda o: o.member)
         _enough(plan, number, len(replies), left_out)
-        weights = shares(tuple(replies))
+        weights = shares(tuple(replies), late.staleness)
         delta = combine(plan.combine, [_update(plan, m, a, weights[m], store) for m, a in replies.items()])
         before = state
         state, memory = outer_apply(plan.outer, state, delta, memory)
@@ -72,7 +116,8 @@ def rounds(plan: Plan, snapshot: Snapshot, *, store: ObjectStore, shares: Shares
 
         # (2) Measure.
         bodies = _measure(plan, snapshot, name)
-        answers = (yield Send(number, "measure", dict.fromkeys(plan.members, bodies))) if bodies else {}
+        panel = plan.panel(snapshot.run)
+        answers = _answers((yield Send(number, "measure", dict.fromkeys(panel, bodies)))) if bodies else {}
         measured: list[Used] = []
         losses = list(snapshot.losses)
         for which, body in enumerate(bodies):
@@ -87,10 +132,86 @@ def rounds(plan: Plan, snapshot: Snapshot, *, store: ObjectStore, shares: Shares
             fixed = shares(tuple(answered))
             measured += [_used(m, a, fixed[m]) for m, a in answered.items()]
 
-        snapshot = _next(plan, snapshot, name, put_state(store, memory), tuple(losses))
-        used = tuple(_used(member, answer, weights[member]) for member, answer in replies.items())
+        if late.kept:
+            late.take(_came((yield Gather(number, "close"))))
+        in_hand, left_out = late.in_hand(), [*left_out, *late.dropped()]
+        snapshot = _next(plan, snapshot, name, put_state(store, memory), tuple(losses), in_hand)
+        used = tuple(_used(m, answer, weights[m], late.staleness.get(m, 0)) for m, answer in replies.items())
         yield Closed(snapshot, digest(state), used, tuple(measured), tuple(left_out), losses[-1] if bodies else None)
     return snapshot
+
+
+def _answers(came: Answers | Came) -> Answers:
+    assert not isinstance(came, tuple)  # noqa: S101 - a `Send` is given answers
+    return came
+
+
+def _came(came: Answers | Came) -> Came:
+    assert isinstance(came, tuple)  # noqa: S101 - a `Gather` is given late replies
+    return came
+
+
+@dataclass(slots=True)
+class _Late:
+    """The late replies of one round: in hand, entered (`staleness`, by member) and dropped."""
+
+    plan: Plan
+    number: int
+    hand: tuple[LateReply, ...]
+    seen: set[str]
+    staleness: dict[str, int] = field(default_factory=dict)
+    out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the accord keeps late replies."""
+        return isinstance(self.plan.late, terms.NextRound)
+
+    def take(self, came: Came) -> None:
+        """Late replies that were not seen before come into the hand."""
+        self.seen |= {one.reply for one in self.hand}
+        fresh = {one.reply: one for one in came if one.reply not in self.seen}
+        self.hand = tuple(sorted((*self.hand, *fresh.values()), key=lambda one: (one.member, one.round)))
+
+    def enter(self, replies: Mapping[str, Answer], like: State, store: ObjectStore) -> dict[str, Answer]:
+        """The replies and, of members without one, the latest late reply of this half that fits; in member order."""
+        entered = dict(replies)
+        for one in sorted(self.hand, key=lambda one: -one.round):
+            if not self._may_enter(one, self.number):
+                continue
+            answer = open_answer(one.reply, store)
+            if one.member in entered:
+                self._drop(one, "late.superseded")
+            elif (code := _fault(self.plan, answer, like, store)) is not None:
+                self._drop(one, code)
+            else:
+                entered[one.member], self.staleness[one.member] = answer, self.number - one.round
+                self._leave(one)
+        return {member: entered[member] for member in sorted(entered)}
+
+    def in_hand(self) -> tuple[LateReply, ...]:
+        """What waits for a later round; what none can take any more is dropped."""
+        later = range(self.number + 1, self.plan.rounds + 1)
+        for one in self.hand:
+            if not any(self._may_enter(one, number) for number in later):
+                self._drop(one, TOO_OLD)
+        return self.hand
+
+    def dropped(self) -> list[LeftOut]:
+        """Late replies that enter no round, by member."""
+        return sorted(self.out, key=lambda one: (one.member, one.reply or ""))
+
+    def _may_enter(self, one: LateReply, number: int) -> bool:
+        most = self.plan.late.max_rounds if isinstance(self.plan.late, terms.NextRound) else 0
+        return 1 <= number - one.round <= most and self.plan.halves[number - 1] == self.plan.halves[one.round - 1]
+
+    def _drop(self, one: LateReply, code: str) -> None:
+        self.out.append(LeftOut(member=one.member, code=code, reply=one.reply))
+        self._leave(one)
+
+    def _leave(self, one: LateReply) -> None:
+        self.seen.add(one.reply)
+        self.hand = tuple(other for other in self.hand if other != one)
 
 
 def _enough(plan: Plan, number: int, got: int, left_out: Sequence[LeftOut]) -> None:
@@ -101,7 +222,7 @@ def _enough(plan: Plan, number: int, got: int, left_out: Sequence[LeftOut]) -> N
 
 def _measure(plan: Plan, before: Snapshot, state: str) -> tuple[AskBody, ...]:
     """What is asked of a new state; of the start state too, once."""
-    if plan.early_stopping is None and isinstance(plan.credit, terms.NoCredit):
+    if plan.early_stopping is None and isinstance(plan.credit, terms.NoCredit) and plan.trial is None:
         return ()
     asks: list[AskBody] = [] if before.round else [Validate(state=before.state)]
     asks.append(Validate(state=state))
@@ -110,7 +231,9 @@ def _measure(plan: Plan, before: Snapshot, state: str) -> tuple[AskBody, ...]:
     return tuple(asks)
 
 
-def _next(plan: Plan, before: Snapshot, state: str, memory: str, losses: tuple[str, ...]) -> Snapshot:
+def _next(
+    plan: Plan, before: Snapshot, state: str, memory: str, losses: tuple[str, ...], late: tuple[LateReply, ...]
+) -> Snapshot:
     """The snapshot after a round: which round is best so far, and whether the run stops here.
 
     Without early stopping the last round is the best. With it, rounds are compared after each `plan.pair`.
@@ -129,7 +252,7 @@ def _next(plan: Plan, before: Snapshot, state: str, memory: str, losses: tuple[s
         stopped = stale >= rule.patience
     return Snapshot(
         run=before.run, round=number, state=state, memory=memory, losses=losses,
-        best_round=best_round, best_state=best_state, stopped=stopped,
+        best_round=best_round, best_state=best_state, late=late, stopped=stopped,
     )  # fmt: skip
 
 
@@ -176,8 +299,8 @@ def _update(plan: Plan, member: str, answer: Answer, weight: Fraction, store: Ob
     return Update(member=member, weight=weight, open=lambda: open_update(plan, name, store))
 
 
-def _used(member: str, answer: Answer, weight: Fraction) -> Used:
-    return Used(member=member, reply=answer.digest, weight=decimal(weight))
+def _used(member: str, answer: Answer, weight: Fraction, staleness: int = 0) -> Used:
+    return Used(member=member, reply=answer.digest, weight=decimal(weight), staleness=staleness)
 
 
 def with_loss(answered: Mapping[str, Answer]) -> dict[str, Answer]:
@@ -213,8 +336,11 @@ def _with_gradient(
     return {member: answer for member, answer in answered.items() if fits(answer)}
 
 
-def shares_among(examples: Mapping[str, int], settings: terms.Mean) -> Shares:
+def shares_among(examples: Mapping[str, int], settings: terms.Mean, lateness: terms.Late | None = None) -> Shares:
     """Weights by who answered, from the registered counts of training examples."""
     from foedus.combine import weights
 
-    return lambda members: weights(settings, {member: examples[member] for member in members})
+    def shares(members: tuple[str, ...], late: Mapping[str, int] | None = None) -> Mapping[str, Fraction]:
+        return weights(settings, {member: examples[member] for member in members}, late=late, lateness=lateness)
+
+    return shares

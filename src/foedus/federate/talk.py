@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from foedus.core.envelope import Envelope
 from foedus.core.errors import FoedusError, RunError
 from foedus.core.objects import ObjectStore
 from foedus.records.acts import LeftOut, Used
 from foedus.records.asks import AskBody, Reply
+from foedus.records.base import open_record
 from foedus.records.release import Snapshot
 from foedus.state import State, from_bytes, to_bytes
 
-__all__ = ["Answer", "Answers", "Closed", "Send", "open_state", "put_state", "sort_out"]
+__all__ = ["Answer", "Answers", "Closed", "Gather", "Send", "open_answer", "open_state", "put_state", "sort_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,18 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """What came too late for its round, up to now; asked for `train` (before the updates are combined) and `close`.
+
+    The driver gives every reply to a training ask of this run that came after its step's deadline, verified and in
+    the store. It may give again what it gave before.
+    """
+
+    round: int
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A verified reply and its digest (of the signed document). Its objects lie in the store."""
 
@@ -43,7 +57,7 @@ Answers = Mapping[str, tuple[Answer | LeftOut, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A round is over: what the driver stores, and then writes to the ledger as `round.close`."""
+    """A round is over: what the driver stores, and then writes to the ledger as `round.close`, with `snapshot.late`."""
 
     snapshot: Snapshot
     state: str
@@ -72,6 +86,11 @@ def _code(reply: Reply) -> str:
     """Why a member did not do it, in its own word if that is a code; it goes into the ledger."""
     code = reply.code or ""
     return code if re.fullmatch(r"[a-z][a-z0-9._-]{0,99}", code) else "run.no-reason"
+
+
+def open_answer(digest: str, store: ObjectStore) -> Answer:
+    """A stored reply, verified when it was stored."""
+    return Answer(digest, open_record(Reply, Envelope.from_bytes(store.get(digest))))
 
 
 def put_state(store: ObjectStore, state: State) -> str:
