@@ -174,6 +174,19 @@ def test_any_other_exception_is_a_bug_and_shows_its_traceback_only_when_asked(br
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "hub"), OSError(36, "Too long", "x" * 300)])
+def test_a_path_that_the_system_refuses_is_the_callers_to_mend(breaking, capsys, error):
+    breaking(error)
+    assert cli.run(["break", "--json"], {}) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["code"], told["fields"]["path"]) == ("files.unreadable", error.filename)
+
+
+def test_a_failure_of_the_system_without_a_path_is_a_bug(breaking):
+    breaking(OSError(9, "Bad file descriptor"))
+    assert cli.run(["break"], {}) == 5
+
+
 def test_interrupting_gives_130(breaking):
     breaking(KeyboardInterrupt())
     assert cli.run(["break"], {}) == 130

@@ -119,3 +119,30 @@ def test_no_descriptor_stays_open(tmp_path):
         with lock(tmp_path / "lock"):
             pass
     assert opened() == before
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/urandom"])
+def test_what_never_ends_is_too_large(path):
+    with pytest.raises(CallerError) as caught:
+        read_bytes(Path(path), limit_bytes=3 << 20)
+    assert caught.value.code == "files.too-large"
+    assert 3 << 20 < caught.value.fields["size_bytes"] <= 5 << 20
+
+
+def test_a_pipe_is_read_to_its_end():
+    with subprocess.Popen(["head", "-c", "3000000", "/dev/zero"], stdout=subprocess.PIPE) as writer:
+        assert read_bytes(Path(f"/dev/fd/{writer.stdout.fileno()}")) == bytes(3_000_000)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_path_that_no_file_can_have_is_told(tmp_path, name):
+    with pytest.raises(CallerError) as caught:
+        read_bytes(tmp_path / name)
+    assert caught.value.code == "files.unreadable"
+
+
+def test_a_lock_in_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError) as caught, lock(tmp_path / "file" / ".lock"):
+        pytest.fail("held")
+    assert caught.value.code == "files.cannot-write"

@@ -80,6 +80,7 @@ PANELS = {
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
 
 EXTRA_OF = {
+    "flwr": "flower",
     "numpy": "train",
     "peft": "train",
     "pyarrow": "train",
@@ -199,6 +200,11 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return _INTERRUPTED_EXIT
     except _ClickError as error:
         return _usage(error)
+    except OSError as error:  # a path that the system refuses, wherever it was first touched
+        if error.filename is None:
+            return _bug(error)
+        refused = CallerError("files.unreadable", path=str(error.filename), reason=error.strerror or str(error))
+        return _tell(error_text(refused), refused.fields, refused.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever is left is a bug, and a bug has its own exit code
         return _bug(error)
 

@@ -53,14 +53,20 @@ def read_bytes(path: Path, *, limit_bytes: int = 1 << 30) -> bytes:
         CallerError: `files.missing`, `files.unreadable` or `files.too-large`.
     """
     try:
-        size = path.stat().st_size
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            parts = [file.read(size)] if size <= limit_bytes else []
+            while size <= limit_bytes and (more := file.read(1 << 20)):  # a pipe or a device tells no size
+                parts.append(more)
+                size += len(more)
         if size > limit_bytes:
             raise CallerError("files.too-large", path=str(path), size_bytes=size, limit_bytes=limit_bytes)
-        return path.read_bytes()
+        return b"".join(parts)
     except FileNotFoundError as error:
         raise CallerError("files.missing", path=str(path)) from error
-    except OSError as error:
-        raise CallerError("files.unreadable", path=str(path), reason=error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CallerError("files.unreadable", path=str(path), reason=reason) from error
 
 
 def read_text(path: Path, *, limit_bytes: int = 1 << 26) -> str:
@@ -76,10 +82,13 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock file; the operating system frees it when the process ends, however it ends.
 
     Raises:
-        RunError: `files.locked` when another process holds it and `wait` is false.
+        RunError: `files.locked` when another process holds it and `wait` is false; `files.cannot-write`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise RunError("files.cannot-write", path=str(path), reason=error.strerror or str(error)) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
