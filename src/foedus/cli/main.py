@@ -34,6 +34,7 @@ from foedus.cli import (
     release,
     revoke,
     sign,
+    tune,
     up,
     verify,
 )
@@ -51,6 +52,7 @@ accord.app.command("sign")(sign.sign)
 release.app.command("revoke")(revoke.revoke)
 runs.app.command("log")(look.log)
 runs.app.command("compare")(look.compare)
+runs.app.command("tune")(tune.tune)
 GROUPS = {
     "accord": accord.app,
     "credit": credit.app,

@@ -20,6 +20,7 @@ from foedus.core.rng import PublicRng
 from foedus.records.asks import Alone, Ask, Evaluate, Gradient, Train, Validate
 from foedus.records.base import decimal
 from foedus.records.plan import Half, Plan
+from foedus.records.tune import tuned
 from foedus.state import State, check_finite, from_bytes, subtract, to_bytes
 from foedus.tasks.score import bootstrap
 from foedus.train.learn import Span, gradient_along, learn, logits_of, mean_loss
@@ -102,7 +103,8 @@ def _train(body: Train, ask: Ask, shelf: Shelf, private: Private, objects: Open)
     names = trained_names(model, body.half)
     before = read(model, names)
     span = Span(number, number, plan.rounds)
-    steps = learn(model, data, names, craft=plan.craft, span=span, seed=_seed(shelf, ask))
+    craft = tuned(plan.craft, "training.craft", body.trial)
+    steps = learn(model, data, names, craft=craft, span=span, seed=_seed(shelf, ask))
     after = read(model, names)
     update = subtract(after, before)
     if model.stacks:

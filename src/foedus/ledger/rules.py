@@ -302,6 +302,8 @@ def _open_run(draft: Draft, site: Site, act: acts.OpenRun) -> None:
         if name not in free or name in draft.frozen or name not in draft.cards:
             raise Refused("not-on-roster", run=act.run, member=name)
         _meets_terms(accord, free[name], draft.cards[name].act)
+    if act.trial is not None and (accord.tune is None or not accord.tune.permits(act.trial)):
+        raise Refused("against-clause", clause="tune", expected="–", got=str(act.trial.number))
     cards = {name: draft.cards[name].act for name in act.roster}
     draft.runs[act.run] = RunState(act, digest, site.index, cards)
 
@@ -417,10 +419,13 @@ def _close_run(draft: Draft, _site: Site, act: acts.CloseRun) -> None:
         raise Refused("wrong-round", run=act.run, expected=run.round, got=act.rounds, rounds=training.rounds)
     if act.state != run.state_after(act.released_round):
         raise Refused("wrong-state", run=act.run, expected=run.state_after(act.released_round), got=act.state)
-    early = training.early_stopping is not None
+    trial, tune = run.opened.trial, draft.accords[run.accord].tune
+    early = training.early_stopping is not None and trial is None
+    rounds = (tune.rounds if trial and tune else None) or training.rounds
     finished = {
-        "done": act.rounds == training.rounds and (early or act.released_round == act.rounds),
+        "done": act.rounds == rounds and (early or act.released_round == act.rounds),
         "stopped-early": early,
+        "pruned": trial is not None,
         "failed": True,
     }
     if not finished[act.outcome]:
@@ -430,7 +435,7 @@ def _close_run(draft: Draft, _site: Site, act: acts.CloseRun) -> None:
 
 def _finished(draft: Draft, name: str) -> RunState:
     run = draft.runs.get(name)
-    if run is None or run.close is None or run.close.outcome == "failed":
+    if run is None or run.close is None or run.close.outcome == "failed" or run.opened.trial is not None:
         raise Refused("run-not-done", run=name)
     return run
 

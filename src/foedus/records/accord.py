@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from foedus.core.keys import simulated_key
 from foedus.records import terms
 from foedus.records.base import BasisPoints, Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
+from foedus.records.tune import Tune
 
 __all__ = [
     "Accord",
@@ -264,6 +265,7 @@ class Accord(Record):
     aggregation: Aggregation
     credit: terms.Value = Field(default_factory=terms.AumannShapley)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    tune: Tune | None = None
     gates: ListOf[terms.Gate] = Field(min_length=1)
     release: ReleaseTerms
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from foedus.core.errors import CallerError
 from foedus.records.base import Code, Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Text
 from foedus.records.release import LateReply
+from foedus.records.tune import Trial
 
 __all__ = [
     "BODIES",
@@ -116,7 +117,8 @@ Carried = Literal["inprocess", "flower"]
 class OpenRun(Record):
     """`run.open`, by the coordinator: roster, start state, engine and numerics (versions, CPU capability, threads).
 
-    `lists`: where the roster stands when it is too long for an entry (`Lists`).
+    `lists`: where the roster stands when it is too long for an entry (`Lists`). `trial`: the settings that the search
+    tries in this run; it is neither examined nor released.
     """
 
     kind: ClassVar[str] = "run.open"
@@ -126,6 +128,7 @@ class OpenRun(Record):
     start: Digest
     engine: Carried
     numerics: dict[str, Text]
+    trial: Trial | None = None
 
 
 class Used(Record):
@@ -175,7 +178,7 @@ class CloseRun(Record):
 
     kind: ClassVar[str] = "run.close"
     run: Name
-    outcome: Literal["done", "stopped-early", "failed"]
+    outcome: Literal["done", "stopped-early", "pruned", "failed"]
     rounds: Int
     released_round: Int
     state: Digest

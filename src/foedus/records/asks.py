@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from foedus.records.base import Digest, Instant, Int, Name, Positive, Record, Text
+from foedus.records.tune import Trial
 
 __all__ = [
     "SAFE_FIELDS",
@@ -31,12 +32,13 @@ __all__ = [
 
 
 class Train(Record):
-    """Train from `start` for one round and give the update (object `update`). Clause: training."""
+    """Train from `start` for one round and give the update (object `update`). Clause: training, tune."""
 
     kind: ClassVar[str] = "train"
     ask: Literal["train"] = "train"
     start: Digest
     half: Literal["all", "A", "B"] = "all"
+    trial: Trial | None = None
 
 
 class Validate(Record):

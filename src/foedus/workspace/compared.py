@@ -84,7 +84,9 @@ def _compared(known: Consortium, run: RunState, find: Callable[[str], bytes | No
 
 
 def _settings(known: Consortium, names: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """Each clause that is not the same in the accords of all these runs, and each part of the numerics likewise."""
+    """Each clause that is not the same in the accords of all these runs, what trials of a search tried (None: as
+    agreed), and each part of the numerics that differs.
+    """
     first = known.accords[known.runs[names[0]].accord]
     others = [known.accords[known.runs[name].accord] for name in names[1:]]
     changes = [{change.path: change for change in difference(first, other)} for other in others]
@@ -92,6 +94,9 @@ def _settings(known: Consortium, names: Sequence[str]) -> dict[str, tuple[Any, .
     for path in dict.fromkeys(path for change in changes for path in change):
         old = next(change[path].old for change in changes if path in change)
         rows[path] = (old, *(change[path].new if path in change else old for change in changes))
+    trials = [known.runs[name].opened.trial for name in names]
+    for path in sorted({path for trial in trials if trial for path in trial.settings}):
+        rows[path] = tuple(trial.settings.get(path) if trial else None for trial in trials)
     numerics = [known.runs[name].opened.numerics for name in names]
     for part in sorted({part for one in numerics for part in one}):
         values = tuple(one.get(part) for one in numerics)
