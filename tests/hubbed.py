@@ -117,6 +117,10 @@ class Hubbed:
     def events(self, run):
         return read_events(self.hub / "runs" / run / EVENTS)[0]
 
+    def told(self, run, member, *kinds):
+        """Whether an event of one of these kinds was about a member."""
+        return any(event.kind in kinds and event.fields["member"] == member for event in self.events(run))
+
     def at_work(self, run, member, step="train"):
         """Wait until a message of this step is on its way to a member."""
 

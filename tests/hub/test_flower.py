@@ -100,6 +100,7 @@ def test_a_member_killed_in_a_round_is_left_out_with_a_reason_and_used_when_it_i
     run = field.run("--name", "run-2")
     field.at_work("run-2", "bank-d")
     field.kill("bank-d")
+    wait_until(lambda: field.told("run-2", "bank-d", "late", "gone"), what="bank-d missed", alive=field.alive("hub"))
     field.log("bank-d").write_text("")
     field.join("bank-d")
     field.ended(run)
