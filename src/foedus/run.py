@@ -20,51 +20,38 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foedus.accord import compile_plan, in_force_on, require_reach
-from foedus.core.clock import Clock, parse, spell
-from foedus.core.digest import hex_of, sha256
-from foedus.core.envelope import Envelope
+from foedus.core.clock import Clock
 from foedus.core.errors import FoedusError, RunError
-from foedus.core.files import write_atomic
-from foedus.core.keys import PrivateKey
-from foedus.core.objects import ObjectStore
-from foedus.core.parcel import Parcel
 from foedus.core.rng import PublicRng
 from foedus.examine import credit_report, examination
 from foedus.examine.figures import read_counts
 from foedus.federate.engine import Engine
 from foedus.federate.rounds import Came, Shares, first_snapshot, rounds, shares_among, weighted_loss, with_loss
-from foedus.federate.talk import Answer, Answers, Closed, Gather, Send, open_state, put_state, sort_out
+from foedus.federate.talk import Answers, Closed, Gather, Send, open_state, put_state, sort_out
 from foedus.ledger.consortium import Consortium, RunState
+from foedus.post import Desk, Post
 from foedus.records import terms
 from foedus.records.accord import Accord
-from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, LeftOut, OpenRun, Used, put_apart
+from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, OpenRun, Used, put_apart
 from foedus.records.asks import (
     Alone,
-    Ask,
-    AskBody,
     Evaluate,
-    Gradient,
-    Place,
-    Reply,
-    Train,
     Validate,
     safe_fields,
 )
-from foedus.records.base import Record, open_record
+from foedus.records.base import Record
 from foedus.records.evidence import CreditReport, Examination
 from foedus.records.plan import Plan
-from foedus.records.release import LateReply, Snapshot
+from foedus.records.release import Snapshot
 from foedus.records.tune import Trial
 from foedus.state import State, digest, to_bytes
-from foedus.track.event import Event, Report
-from foedus.track.kept import EVENTS, append_event, goes_on
+from foedus.track.kept import EVENTS, goes_on
 
 if TYPE_CHECKING:
     from foedus.train.model import Model
@@ -85,22 +72,15 @@ class Ledgered(Protocol):
         """Sign an act as the coordinator, with the objects that it names, and append it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hall:
-    """What a run needs from the coordinator's workspace. `folder` holds this run's asks and index of replies."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hall(Desk):
+    """The coordinator's desk for one run, and the ledger that the run is written in.
+
+    `elsewhere` says on what kind of machine each member works, where that is not this one; `run.open` keeps it.
+    """
 
     ledger: Ledgered
-    act: PrivateKey
-    store: ObjectStore
-    folder: Path
-    clock: Clock
-    report: Report = field(default=lambda _: None)
-
-    def tell(self, kind: str, **fields: Any) -> None:
-        """Tell those who watch what happened, and when; it is kept in `events.jsonl` of the folder."""
-        event = Event(kind, fields, spell(self.clock()))
-        append_event(self.folder / EVENTS, event)
-        self.report(event)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +191,7 @@ class _Closed:
 
     accord: Accord
     plan: Plan
-    post: _Post
+    post: Post
     weights: Shares
     snapshot: Snapshot
     this: RunState
@@ -269,7 +249,7 @@ def _to_the_close(
         raise RunError("run.over", run=name)
     weights = shares_among({m: card.examples for m, card in this.cards.items()}, plan.combine, plan.late)
     roster = put_apart(this.opened)[0].digest
-    post = _Post(hall, known, accord, name, roster, plan.deadline_seconds, engine)
+    post = Post(hall, known.keys, accord, name, roster, plan.deadline_seconds, engine)
     for close in this.closes:
         post.settle(close)
 
@@ -318,7 +298,8 @@ def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State, ca
     if asked < plan.min_members:
         raise RunError("run.too-few-asked", expected=plan.min_members, got=asked, roster=len(roster))
     opened = OpenRun(
-        run=name, roster=roster, start=digest(start), engine=carried, numerics=numerics(plan.craft.precision),
+        run=name, roster=roster, start=digest(start), engine=carried,
+        numerics=numerics(plan.craft.precision) | dict(hall.elsewhere),
         trial=plan.trial,
     )  # fmt: skip
     _record(hall, opened, [to_bytes(start)])
@@ -345,7 +326,7 @@ def _resume_point(hall: Hall, this: RunState, name: str, start: State) -> Snapsh
 
 
 def _rounds(
-    hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, shares: Shares, prune: Prune
+    hall: Hall, post: Post, plan: Plan, snapshot: Snapshot, shares: Shares, prune: Prune
 ) -> tuple[Snapshot, bool]:
     """Drive the conversation to its end, or until `prune` ends it; the last snapshot, and whether it was pruned."""
     before = [prune(number, loss) for number, loss in enumerate(snapshot.losses[1:], start=1)]
@@ -398,221 +379,11 @@ def _close_round(hall: Hall, name: str, closed: Closed) -> CloseRound:
     return close
 
 
-# ── asks out, replies in ─────────────────────────────────────────────────────
-
-_ENGINE_SAYS = {
-    "engine.late": "late",
-    "engine.busy": "late",
-    "engine.member-gone": "gone",
-    "engine.unreachable": "gone",
-}
-_FIRST_NUMBER = {"train": 1, "measure": 2, "alone": 50, "evaluate": 1, "rebuild": 100}
-
-
-@dataclass(slots=True)
-class _Post:
-    """Signs asks, has them carried, verifies and stores what comes back; what was sent and got before is used again."""
-
-    hall: Hall
-    known: Consortium
-    accord: Accord
-    name: str
-    roster: str
-    deadline_seconds: int
-    engine: Engine
-    settled: set[str] = field(default_factory=set)
-
-    def exchange(self, send: Send) -> Answers:
-        """The answers to one step's asks, by member in order."""
-        got: dict[str, list[Answer | LeftOut | None]] = {}
-        asked: dict[str, list[tuple[int, str, Envelope, AskBody]]] = {}
-        for member in sorted(send.asks):
-            got[member] = []
-            for which, body in enumerate(send.asks[member]):
-                name, document, answer = self._ask(member, send, which, body)
-                got[member].append(answer)
-                if answer is None:
-                    asked.setdefault(member, []).append((which, name, document, body))
-        sent = self.hall.clock()
-        self.hall.tell(
-            "asked",
-            round=send.round, step=send.step, until=spell(sent + timedelta(seconds=self.deadline_seconds)),
-            members=list(asked), kept=[member for member in got if member not in asked],
-        )  # fmt: skip
-        asks = {m: [(d, b) for _, _, d, b in parts] for m, parts in asked.items()}
-        messages = _Messages(asks, self.hall.store, lambda m, size: self.hall.tell("working", member=m, bytes=size))
-        for member, raw in self.engine.carry(messages, deadline_seconds=self.deadline_seconds):
-            came = self._read(member, asked[member], raw)
-            for (which, name, _, _), one in zip(asked[member], came, strict=True):
-                got[member][which] = one
-                if isinstance(one, Answer):
-                    self._index(name, one.digest)
-            self._tell(send, member, came, raw, (self.hall.clock() - sent).total_seconds())
-        return {m: tuple(one or LeftOut(member=m, code="engine.late") for one in ones) for m, ones in got.items()}
-
-    def _tell(self, send: Send, member: str, came: list[Answer | LeftOut], raw: bytes | str, seconds: float) -> None:
-        """Tell what became of a message: the first of its asks that was not done decides."""
-        kind, code, fields = "answered", "", dict[str, str]()
-        for one in came:
-            if isinstance(one, LeftOut):
-                kind, code = _ENGINE_SAYS.get(one.code, "failed"), one.code
-                break
-            if one.reply.outcome != "done":
-                kind, code, fields = one.reply.outcome, one.reply.code or "", safe_fields(one.reply.fields)
-                break
-        self.hall.tell(
-            kind, round=send.round, step=send.step, member=member, code=code, fields=fields,
-            bytes=len(raw) if isinstance(raw, bytes) else 0, seconds=round(seconds, 3),
-        )  # fmt: skip
-
-    def _ask(self, member: str, send: Send, which: int, body: AskBody) -> tuple[str, Envelope, Answer | None]:
-        """The signed ask for a place: the one signed before, while it can still be answered; else a new attempt."""
-        number = _FIRST_NUMBER[send.step] + send.offset + which
-        attempt = 0
-        while (path := self._ask_path(member, send.round, number, attempt + 1)).exists():
-            attempt += 1
-            document = Envelope.from_bytes(path.read_bytes())
-            ask, name = open_record(Ask, document), sha256(document.to_bytes())
-            answer = self._answered(name)
-            done = answer is not None and answer.reply.outcome == "done"
-            fresh = self.hall.clock() < parse(ask.not_after) and document.signed_by(self.hall.act.public)
-            open_still = answer is None and fresh
-            if ask.body == body and ask.roster == self.roster and (done or open_still):
-                return name, document, answer
-        ask = Ask(
-            accord=self.accord.digest,
-            place=Place(run=self.name, round=send.round, attempt=attempt + 1, number=number),
-            member=member,
-            roster=self.roster,
-            not_after=spell(self.hall.clock() + timedelta(seconds=self.deadline_seconds)),
-            body=body,
-        )
-        document = ask.sign(self.hall.act)
-        write_atomic(path, document.to_bytes())
-        return sha256(document.to_bytes()), document, None
-
-    def _ask_path(self, member: str, round_: int, number: int, attempt: int) -> Path:
-        return self.hall.folder / "asks" / member / f"{round_}-{number}-{attempt}.json"
-
-    def _read(
-        self, member: str, parts: list[tuple[int, str, Envelope, AskBody]], raw: bytes | str
-    ) -> list[Answer | LeftOut]:
-        """Verified answers, one an ask; or why not."""
-        if isinstance(raw, str):
-            return [LeftOut(member=member, code=raw) for _ in parts]
-        try:
-            parcel = Parcel.from_bytes(raw)
-            if len(parcel.documents) != len(parts):
-                raise RunError("run.bad-reply", kind="message", reason=f"{len(parcel.documents)} replies")
-            return [
-                self._verified(member, name, document, parcel)
-                for (_, name, _, _), document in zip(parts, parcel.documents, strict=True)
-            ]
-        except FoedusError as error:
-            return [LeftOut(member=member, code=f"reply:{error.code}") for _ in parts]
-
-    def _verified(self, member: str, name: str, document: Envelope, parcel: Parcel) -> Answer:
-        document.require(self.known.keys[member, "act"], who=member)
-        reply = open_record(Reply, document)
-        if reply.ask != name or reply.member != member:
-            raise RunError("run.bad-reply", kind="reply", reason="it answers another ask")
-        for wanted in reply.objects.values():
-            if wanted not in parcel.objects:
-                raise RunError("run.bad-reply", kind="reply", reason=f"object {wanted} is missing")
-            self.hall.store.put(parcel.objects[wanted])
-        return Answer(self.hall.store.put(document.to_bytes()), reply)
-
-    def late(self, round_: int) -> Came:
-        """Every reply to a training ask that came after its step's deadline, up to this round.
-
-        What came is kept in the folder before it is handed on, so that a run that is killed has it again.
-        """
-        for member, raw in self.engine.late():
-            try:
-                parcel = Parcel.from_bytes(raw)
-                for document in parcel.documents:
-                    self._keep_late(member, document, parcel)
-            except FoedusError as error:
-                self.hall.tell("left-out", member=member, code=f"reply:{error.code}", reason=str(error)[:300])
-        kept = [LateReply.from_bytes(path.read_bytes()) for path in sorted((self.hall.folder / "late").glob("*.json"))]
-        return tuple(one for one in kept if one.round <= round_ and one.reply not in self.settled)
-
-    def settle(self, close: CloseRound) -> None:
-        """What became of late replies is told by a closed round: used, dropped, or in the snapshot's hand."""
-        self.settled |= {item.reply for item in close.used} | {one.reply for one in close.late}
-        self.settled |= {one.reply for one in close.left_out if one.reply}
-
-    def _keep_late(self, member: str, document: Envelope, parcel: Parcel) -> None:
-        """Keep a late reply that gives an update; one that measured or refused comes too late for anything."""
-        name = open_record(Reply, document).ask
-        paths = (self.hall.folder / "asks" / member).glob("*.json")
-        answered = next((path for path in paths if sha256(path.read_bytes()) == name), None)
-        if answered is None:
-            raise RunError("run.bad-reply", kind="reply", reason="it answers no ask of this run")
-        ask = open_record(Ask, Envelope.from_bytes(answered.read_bytes()))
-        answer = self._verified(member, name, document, parcel)
-        if isinstance(ask.body, Train) and answer.reply.outcome == "done":
-            late = LateReply(member=member, reply=answer.digest, round=ask.place.round)
-            write_atomic(self.hall.folder / "late" / f"{hex_of(answer.digest)}.json", late.to_bytes())
-        self._index(name, answer.digest)
-
-    def _index(self, ask: str, reply: str) -> None:
-        write_atomic(self.hall.folder / "replies" / hex_of(ask), reply.encode())
-
-    def _answered(self, ask: str) -> Answer | None:
-        path = self.hall.folder / "replies" / hex_of(ask)
-        if not path.exists():
-            return None
-        reply = path.read_text()
-        return Answer(reply, open_record(Reply, Envelope.from_bytes(self.hall.store.get(reply))))
-
-
-class _Messages(Mapping[str, bytes]):
-    """The message to each member, put together when it is read: the states that asks name are in memory once.
-
-    An engine reads a message when it sends it: `read` is told the member and the size.
-    """
-
-    def __init__(
-        self, asks: Mapping[str, list[tuple[Envelope, AskBody]]], store: ObjectStore, read: Callable[[str, int], None]
-    ) -> None:
-        self._asks, self._store, self._read = asks, store, read
-        self._objects: dict[str, bytes] = {}
-
-    def __getitem__(self, member: str) -> bytes:
-        asks = self._asks[member]
-        needed = {name for _, body in asks for name in _named(body)}
-        for name in needed - self._objects.keys():
-            self._objects[name] = self._store.get(name)
-        message = Parcel(tuple(document for document, _ in asks), {n: self._objects[n] for n in needed}).to_bytes()
-        self._read(member, len(message))
-        return message
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._asks)
-
-    def __len__(self) -> int:
-        return len(self._asks)
-
-
-def _named(body: AskBody) -> tuple[str, ...]:
-    """The states that an ask names: what must travel with it."""
-    match body:
-        case Train() | Alone():
-            return (body.start,)
-        case Validate():
-            return (body.state,)
-        case Gradient():
-            return (body.start, body.end)
-        case Evaluate():
-            return (body.start, body.state)
-
-
 # ── evidence and credit ──────────────────────────────────────────────────────
 
 
 def _examine(
-    hall: Hall, post: _Post, plan: Plan, snapshot: Snapshot, accord: Accord, first: str, state: str
+    hall: Hall, post: Post, plan: Plan, snapshot: Snapshot, accord: Accord, first: str, state: str
 ) -> tuple[Examination, list[Used]]:
     """Each member alone with the same steps, then the counts of federated beside alone; auditors measure theirs."""
     from foedus.tasks import task_of
@@ -646,7 +417,7 @@ def _examine(
 
 
 def _credit(
-    hall: Hall, post: _Post, plan: Plan, this: RunState, snapshot: Snapshot, first: str, shares: Shares
+    hall: Hall, post: Post, plan: Plan, this: RunState, snapshot: Snapshot, first: str, shares: Shares
 ) -> CreditReport | None:
     """The credit of each member, from the signed updates and gradients of the rounds up to the released one."""
     if isinstance(plan.credit, terms.NoCredit):
