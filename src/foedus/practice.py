@@ -321,7 +321,7 @@ def released_state(hub: Workspace, run_name: str) -> State:
     """The state that a finished run goes on with; CallerError `practice.no-evidence` while it is open."""
     runs = consortium(hub).runs
     known = runs.get(run_name)
-    if known is None or known.close is None or not known.closes:
+    if known is None or known.close is None or not known.closes or known.opened.trial is not None:
         raise CallerError("practice.no-evidence", run=run_name, known=", ".join(runs) or "–")
     last = Snapshot.from_bytes(hub.objects.get(known.closes[-1].snapshot))
     return from_bytes(hub.objects.get(last.best_state))

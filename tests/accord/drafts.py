@@ -69,4 +69,6 @@ def _after(value: Any, indent: int) -> str:
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else str(value)

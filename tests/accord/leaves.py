@@ -9,6 +9,7 @@ from typing import Any
 from foedus.records import terms
 from foedus.records.accord import Accord, Aggregation, Amendment, Participation, Purpose, ReleaseTerms, Training
 from foedus.records.terms import EarlyStopping, MemberRank
+from foedus.records.tune import Dimension, Tune
 from samples import keys, sample_accord
 
 Path = tuple[str | int, ...]
@@ -33,6 +34,9 @@ _WORDS = {
     "character": "word",
     "all": "2/3",
     "2/3": "all",
+    "aggregation.outer.learning_rate": "training.craft.learning_rate",
+    "training.craft.schedule": "training.craft.warmup_bp",
+    "median": "none",
     "shuffled": "length-buckets",
     "length-buckets": "shuffled",
     "float32": "bfloat16",
@@ -59,6 +63,15 @@ def variants() -> tuple[Accord, ...]:
             outer=terms.Nesterov(),
             participation=Participation(members=("bank-a", "bank-b"), tags=("north", "south"), sample=2),
             late=terms.NextRound(),
+        ),
+        tune=Tune(
+            trials=4,
+            rounds=2,
+            pruning="median",
+            space=(
+                Dimension(path="aggregation.outer.learning_rate", low="0.1", high="1", log=True),
+                Dimension(path="training.craft.schedule", choices=("cosine", "linear")),
+            ),
         ),
     )
     first = base.members[0].model_copy(update={"tags": ("north", "west")})
@@ -113,7 +126,10 @@ def changed(accord: Accord, path: Path) -> Accord | None:
 
 def _others(value: Any) -> Iterator[Any]:
     if value is None:
-        yield from ("sha256:" + "1" * 64, 3, "0.5", {"patience": 1, "min_delta": "0"})
+        space = [{"path": "training.craft.batch_size", "low": "2", "high": "4"}]
+        yield from ("sha256:" + "1" * 64, 3, "0.5", {"patience": 1, "min_delta": "0"}, {"trials": 2, "space": space})
+    elif isinstance(value, bool):
+        yield not value
     elif isinstance(value, int):
         yield from (value + 1, value - 1)
     elif value.startswith(("ed25519:", "p256:")):

@@ -40,6 +40,7 @@ KNOWN = {
 TYPES: dict[str, Any] = {
     "object": dict,
     "array": list,
+    "boolean": bool,
     "string": str,
     "integer": int,
     "number": (int, float),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from foedus.records.base import Bool, Decimal, ListOf, Positive, Record, Text, decimal
 
@@ -92,14 +92,14 @@ class Tune(Record):
 
     trials: Positive = 10
     rounds: Positive | None = None
-    space: ListOf[Dimension] = Field(min_length=1)
+    space: ListOf[Dimension]
     pruning: Literal["none", "median"] = "none"
 
     @model_validator(mode="after")
     def _paths_are_distinct(self) -> Tune:
         paths = [one.path for one in self.space]
-        if paths != sorted(set(paths)):
-            raise ValueError(f"expected dimensions sorted by path, none twice, got {', '.join(paths)}")
+        if not paths or paths != sorted(set(paths)):
+            raise ValueError(f"expected dimensions sorted by path, none twice, got {', '.join(paths) or 'none'}")
         return self
 
     def permits(self, trial: Trial) -> bool:
