@@ -9,6 +9,7 @@ from foedus.accord import in_force_on, permit
 from foedus.records import terms
 from foedus.records.accord import Accord, DataTerms, Grant, Training
 from foedus.records.asks import Alone, Ask, Evaluate, Gradient, Place, Train, Validate
+from foedus.records.tune import Dimension, Trial, Tune
 from samples import PIN, sample_accord
 
 TODAY = date(2026, 6, 1)
@@ -118,3 +119,31 @@ def test_no_grant_no_answer(grants: tuple[tuple[str, str, str], ...], clause: st
     accord = sample_accord(data=data)
     assert answer(accord, TRAIN) == clause
     assert answer(accord, EVALUATE) == clause
+
+
+RATE = Dimension(path="training.craft.learning_rate", low="0.001", high="0.1")
+SEARCHED = sample_accord(tune=Tune(trials=3, rounds=2, space=(RATE,)), credit=terms.NoCredit())
+
+
+@pytest.mark.parametrize(
+    ("accord", "trial", "number", "clause"),
+    [
+        (SEARCHED, (1, "0.01"), 1, None),
+        (SEARCHED, (3, "0.1"), 1, None),
+        (SEARCHED, (4, "0.01"), 1, "tune"),
+        (SEARCHED, (1, "0.2"), 1, "tune"),
+        (SEARCHED, (1, "0.01"), 3, "tune"),
+        (ACCORD, (1, "0.01"), 1, "tune"),
+    ],
+)
+def test_a_member_trains_with_no_settings_but_those_of_the_agreed_search(
+    accord: Accord, trial: tuple[int, str], number: int, clause: str | None
+) -> None:
+    which, rate = trial
+    tried = Trial(number=which, settings={"training.craft.learning_rate": rate})
+    assert answer(accord, Train(start=PIN, half="B", trial=tried), number=number) == clause
+
+
+def test_a_search_may_measure_the_state_even_where_there_is_no_credit() -> None:
+    assert answer(SEARCHED, VALIDATE) is None
+    assert answer(NO_CREDIT, VALIDATE) == "credit"

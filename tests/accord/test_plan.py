@@ -25,6 +25,7 @@ from foedus.records.accord import (
     Training,
     Validity,
 )
+from foedus.records.tune import Dimension, Trial, Tune
 from samples import PIN, sample_accord
 
 USES = ("customer-service",)
@@ -244,3 +245,44 @@ def test_the_plan_holds_the_accord_and_its_contributors() -> None:
     plan = compile_plan(accord)
     assert plan.accord == accord.digest
     assert plan.members == ("bank-a", "bank-b", "bank-c")
+
+
+def search(path: Any, **fields: Any) -> Tune:
+    return Tune(space=(Dimension(path=path, **fields),))
+
+
+@pytest.mark.parametrize(
+    ("tune", "code"),
+    [
+        (search("training.craft.learning_rate", low="0.001", high="0.1"), None),
+        (search("training.craft.learning_rate", low="-1", high="0.1"), "plan.tune-value"),
+        (search("training.craft.batch_size", low="0", high="8"), "plan.tune-value"),
+        (search("training.craft.schedule", choices=("linear", "zigzag")), "plan.tune-value"),
+        (search("aggregation.outer.momentum", low="0.5", high="1"), "plan.tune-value"),
+        (search("aggregation.outer.momentum", low="0.5", high="0.9"), None),
+        (Tune(rounds=5, space=(Dimension(path="training.craft.epochs", low="1", high="3"),)), "plan.tune-rounds"),
+    ],
+)
+def test_a_search_that_could_not_run_is_refused_before_anyone_signs(tune: Tune, code: str | None) -> None:
+    accord = sample_accord(tune=tune)
+    assert codes(accord, "problem") == ({code} if code else set())
+    for one in findings(accord):
+        in_both_languages(one)
+
+
+def test_momentum_is_not_searched_where_the_outer_step_has_none() -> None:
+    tune = search("aggregation.outer.momentum", low="0.5", high="0.9")
+    assert codes(sample_accord(tune=tune, aggregation=Aggregation(outer=terms.Plain())), "problem") == {
+        "plan.tune-nothing"
+    }
+
+
+def test_a_trial_has_its_settings_its_rounds_and_neither_credit_nor_early_stopping() -> None:
+    tune = Tune(rounds=2, space=(Dimension(path="training.craft.learning_rate", low="0.001", high="0.1"),))
+    training = Training(rounds=4, seed="sample", early_stopping=terms.EarlyStopping(patience=1))
+    accord = sample_accord(tune=tune, training=training)
+    trial = Trial(number=1, settings={"training.craft.learning_rate": "0.05"})
+    plan, whole = compile_plan(accord, trial=trial), compile_plan(accord)
+    assert (plan.craft.learning_rate, plan.rounds, plan.halves) == ("0.05", 2, whole.halves[:2])
+    assert (plan.credit, plan.early_stopping, plan.trial) == (terms.NoCredit(), None, trial)
+    assert (whole.craft, whole.trial) == (training.craft, None)
