@@ -75,3 +75,9 @@ def test_a_private_key_that_others_can_read_is_named(capsys, tmp_path):
 
 def test_a_workspace_that_is_not_there_yet_is_judged_by_the_folder_above(capsys, tmp_path):
     assert asked(capsys, "--workspace", str(tmp_path / "a" / "b"))["workspace"]["writable"] is True
+
+
+def test_a_workspace_that_is_a_loop_of_links_is_looked_at_all_the_same(capsys, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    told = asked(capsys, "--workspace", str(tmp_path / "loop"))
+    assert told["workspace"]["keys"] == []

@@ -44,6 +44,16 @@ def test_a_path_through_a_file_cannot_be_written(tmp_path):
     assert caught.value.code == "files.cannot-write"
 
 
+def test_a_folder_and_a_path_without_a_name_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", Path()):
+        with pytest.raises(RunError) as caught:
+            write_atomic(path, b"x")
+        assert caught.value.code == "files.cannot-write"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
 @pytest.mark.parametrize("moment", range(1, 30, 4))
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file(tmp_path, moment):
     path = tmp_path / "file"

@@ -48,7 +48,7 @@ WORDS = {
 # Words that the glossary replaces: none of them is used for a member, a gate, a ledger or an accord.
 STRANGERS = {
     "en": r"\b(client|clients|site|sites|blockchain|contract|treaty)\b",
-    "zh": "客户端|站点|节点方|参与方|区块链|合约|协议书|关卡|闸门|台账|公约|版本发行",
+    "zh": "客户端|站点|节点方|参与方|区块链|合约|协议书|关卡|闸门|台账|公约|版本发行|练习|中枢",
 }
 
 

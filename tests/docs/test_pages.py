@@ -29,8 +29,18 @@ def test_every_link_between_files_leads_to_a_file(path):
 def test_words_that_the_glossary_replaces_are_not_used(path):
     if path.name.startswith(("GLOSSARY", "index")):
         return
-    strangers = r"\b(clients?|sites?|blockchain|smart contract)\b|客户端|站点|区块链|合约"
+    strangers = r"\b(clients?|sites?|blockchain|smart contract)\b|客户端|站点|区块链|合约|练习|中枢"
     assert re.findall(strangers, path.read_text(encoding="utf-8"), re.IGNORECASE) == []
+
+
+def test_every_page_below_docs_can_be_reached_from_its_index():
+    reached, left = set(), [ROOT / "docs" / "index.md"]
+    while left:
+        page = left.pop()
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+        left += [to for link in links if (to := (page.parent / link).resolve()).is_file() and to not in reached]
+    assert [named(page) for page in sorted((ROOT / "docs").rglob("*.md")) if page not in reached] == []
 
 
 def blocks(path):

@@ -99,7 +99,7 @@ def _place(workspace: Path) -> dict[str, Any]:
     import os
     import shutil
 
-    folder = next(p for p in (workspace.resolve(), *workspace.resolve().parents) if p.is_dir())
+    folder = next(p for p in (workspace.absolute(), *workspace.absolute().parents) if p.is_dir())
     keys = []
     for path in sorted((workspace / "keys").glob("*")) if (workspace / "keys").is_dir() else []:
         if path.suffix == ".pem":

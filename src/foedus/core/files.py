@@ -12,16 +12,16 @@ from pathlib import Path
 
 from foedus.core.errors import CallerError, RunError
 
-__all__ = ["fsync_folder", "lock", "read_bytes", "read_text", "write_atomic"]
+__all__ = ["fsync_folder", "lock", "read_bytes", "read_into", "read_text", "write_atomic"]
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> None:
     """Write a file whole: to a temporary neighbour, flushed to disk, then renamed over.
 
     Raises:
         RunError: `files.cannot-write` when the disk is full or the folder cannot be written; the old file stays.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -67,6 +67,23 @@ def read_bytes(path: Path, *, limit_bytes: int = 1 << 30) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         reason = getattr(error, "strerror", None) or str(error)
         raise CallerError("files.unreadable", path=str(path), reason=reason) from error
+
+
+def read_into(path: Path) -> bytearray:
+    """A file's bytes in memory that may be written to, read without a second copy.
+
+    Raises:
+        CallerError: `files.missing` or `files.unreadable`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = bytearray(os.fstat(file.fileno()).st_size)
+            got = file.readinto(data)
+            return data if got == len(data) else data[:got]
+    except FileNotFoundError as error:
+        raise CallerError("files.missing", path=str(path)) from error
+    except OSError as error:
+        raise CallerError("files.unreadable", path=str(path), reason=error.strerror or str(error)) from error
 
 
 def read_text(path: Path, *, limit_bytes: int = 1 << 26) -> str:
