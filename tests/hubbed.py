@@ -24,23 +24,23 @@ from practised import ACCORD, LABELS, PARTS, small_base, write_rows
 PATIENCE_SECONDS = 180
 
 
-def foedus_process(*words, log, env=None):
-    """A `foedus` of its own, its output in a file."""
+def foedus_process(*words, log, env=None, within=()):
+    """A `foedus` of its own, its output in a file; `within`: words that start it elsewhere."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FOEDUS_LANG": "en", **(env or {})}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "foedus", *map(str, words)], stdout=file, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
+            [*within, sys.executable, "-m", "foedus", *map(str, words)], stdout=file,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
         )  # fmt: skip
 
 
-def called(*words, code=0, env=None):
+def called(*words, code=0, env=None, within=()):
     """A `foedus` that ends by itself; what it printed."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FOEDUS_LANG": "en", **(env or {})}
     done = subprocess.run(
-        [sys.executable, "-m", "foedus", *map(str, words)], capture_output=True, text=True, env=environment,
-        check=False, stdin=subprocess.DEVNULL, timeout=600,
+        [*within, sys.executable, "-m", "foedus", *map(str, words)], capture_output=True, text=True,
+        env=environment, check=False, stdin=subprocess.DEVNULL, timeout=600,
     )  # fmt: skip
     assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
@@ -64,6 +64,7 @@ class Hubbed:
 
     folder: Path
     members: tuple[str, ...]
+    within: dict[str, tuple[str, ...]] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     @property
@@ -83,7 +84,9 @@ class Hubbed:
     def up(self, *words):
         """Start the hub and wait until it says that it is up; gives its address."""
         already = self.log("hub").read_text().count("The hub is up") if self.log("hub").exists() else 0
-        self.processes["hub"] = foedus_process("up", *words, "--workspace", self.hub, log=self.log("hub"))
+        self.processes["hub"] = foedus_process(
+            "up", *words, "--workspace", self.hub, log=self.log("hub"), within=self.within.get("hub", ())
+        )
         wait_until(
             lambda: self.log("hub").read_text().count("The hub is up") > already, what="hub up",
             alive=self.alive("hub"),
@@ -94,7 +97,7 @@ class Hubbed:
         """Start a member's process."""
         self.processes[member] = foedus_process(
             "join", "--invite", self.folder / f"{member}.invitation", "--data", self.folder / member / "data.yaml",
-            *words, "--workspace", self.home(member), log=self.log(member),
+            *words, "--workspace", self.home(member), log=self.log(member), within=self.within.get(member, ()),
         )  # fmt: skip
 
     def ready(self, *members):
@@ -163,12 +166,13 @@ class Hubbed:
                 process.wait()
 
 
-def agreed(folder, members, *, parts=PARTS, changes=(), data_keys=None):
+def agreed(folder, members, *, parts=PARTS, changes=(), data_keys=None, listen=("--port", "0"), within=None):
     """Hub up, members joined, accord signed, cards registered, nodes connected.
 
-    `changes` as in `practised.drawn_up`; `data_keys`: files to copy, so that parts are those of another workspace.
+    `changes` as in `practised.drawn_up`; `data_keys`: files to copy, so that parts are those of another workspace;
+    `listen`: options of `foedus up`; `within`: by party, words that start its processes elsewhere.
     """
-    here = Hubbed(folder, tuple(members))
+    here = Hubbed(folder, tuple(members), within or {})
     (folder / "hub").mkdir(parents=True)
     called("new", here.hub, "--party", "hub", "--names", ",".join(members))
     for member in members:
@@ -180,7 +184,7 @@ def agreed(folder, members, *, parts=PARTS, changes=(), data_keys=None):
     text = accord_text(members, custody="separate", changes=changes)
     (here.hub / "accord.yaml").write_text(text)
     try:
-        here.up("--port", "0")
+        here.up(*listen)
         for member in members:
             called("member", "invite", member, "-o", folder / f"{member}.invitation", "--workspace", here.hub)
             here.join(member)
@@ -194,7 +198,7 @@ def agreed(folder, members, *, parts=PARTS, changes=(), data_keys=None):
                 lambda m=member: "waits for the signature" in here.log(m).read_text(), what=f"{member} to sign",
                 alive=here.alive(member),
             )  # fmt: skip
-            called("accord", "sign", "--yes", "--workspace", here.home(member))
+            called("accord", "sign", "--yes", "--workspace", here.home(member), within=here.within.get(member, ()))
         here.ready(*members)
     except BaseException:
         here.close()

@@ -38,6 +38,7 @@ class Sockets:
     port: int = 4711
     certificate: str = ADDRESS.certificate
     registered: dict = field(default_factory=dict)
+    tended: int = 0
 
     def register(self, member, public):
         self.registered[member] = public
@@ -63,6 +64,9 @@ class Sockets:
 
     def late(self):
         return []
+
+    def tend(self):
+        self.tended += 1
 
     def close(self):
         pass
@@ -261,7 +265,9 @@ def test_an_ask_with_a_ledger_that_contradicts_the_members_copy_is_not_answered(
 def test_a_node_key_that_the_hub_knows_is_registered_again_when_it_comes_up(apart):
     member = apart.members["bank-a"]
     apart.residents["bank-a"]._introduce("pem of bank-a")
-    assert node_key_of(member, "pem of bank-a", version="x", clock=now).public == "pem of bank-a"
+    assert node_key_of(member, "pem of bank-a", version="x", numerics={}, clock=now).public == "pem of bank-a"
     hub = apart.up()
+    hub.rest()
     hub.close()
+    assert apart.carrier.tended == 1
     assert apart.carrier.registered == {"bank-a": "pem of bank-a"}

@@ -83,10 +83,10 @@ def test_the_members_own_mapping_is_linked_and_another_one_does_not_replace_a_fi
 def test_what_a_member_says_of_its_node_stays_the_same_until_something_changes(tmp_path):
     hub, door = opened(tmp_path)
     member = join(tmp_path / "a", ws.invite(hub, "bank-a", hub=ADDRESS), door.link())
-    first = node_key_of(member, "pem", version="0.1.0", clock=door.clock)
+    first = node_key_of(member, "pem", version="0.1.0", numerics={}, clock=door.clock)
     door.at += timedelta(hours=1)
-    assert node_key_of(member, "pem", version="0.1.0", clock=door.clock) == first
-    assert node_key_of(member, "pem", version="0.2.0", clock=door.clock).issued_at > first.issued_at
+    assert node_key_of(member, "pem", version="0.1.0", numerics={}, clock=door.clock) == first
+    assert node_key_of(member, "pem", version="0.2.0", numerics={}, clock=door.clock).issued_at > first.issued_at
 
 
 # ── the line ─────────────────────────────────────────────────────────────────

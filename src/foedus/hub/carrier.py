@@ -34,6 +34,9 @@ class Carrier(Protocol):
     def engine(self) -> Engine:
         """An engine for one run; who called closes it."""
 
+    def tend(self) -> None:
+        """Start again what died, while no run is carried."""
+
     def close(self) -> None:
         """Stop listening and end the services."""
 
@@ -85,6 +88,10 @@ class OverFlower:
         from foedus.wire.flower import Flower
 
         return Flower.start(self._sockets / "flower", superlink=self._superlink, gateway=self._gateway)
+
+    def tend(self) -> None:
+        """Start the SuperLink again where it has died; RunError `wire.superlink-died`, `wire.superlink-late`."""
+        self._superlink.revive()
 
     def close(self) -> None:
         """Stop listening, then end the SuperLink."""

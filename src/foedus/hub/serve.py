@@ -237,6 +237,7 @@ class Hub:
                 folder=hub.folder / "runs" / name,
                 clock=self.clock,
                 report=self._watch,
+                elsewhere={key.member: _machine(key) for key in node_keys(hub)},
             )
             try:
                 run(hall, name, engine=engine, start=start, carried="flower")
@@ -269,7 +270,11 @@ class Hub:
     # ── the end ──────────────────────────────────────────────────────────────
 
     def rest(self) -> None:
-        """To be called now and then: what was refused outside a run goes into the ledger, once an hour."""
+        """To be called now and then: a SuperLink that died is started again, and what was refused outside a run goes
+        into the ledger, once an hour.
+        """
+        if self._carrier is not None and self.running is None:
+            self._carrier.tend()
         if self.running is None and time.monotonic() - self._entered > _REST_SECONDS:
             self._entered = time.monotonic()
             self.refusals.enter(self._ledger().record)
@@ -289,6 +294,11 @@ class Hub:
     @property
     def _marker(self) -> Path:
         return self.workspace.folder / "hub" / "run"
+
+
+def _machine(key: NodeKey) -> str:
+    """What the bits of a member's training depend on, as its node said."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(key.numerics.items())) or "–"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ standing   what comes next: waiting for the accord, signing it (a person does), 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -107,10 +108,13 @@ def standing(workspace: Workspace) -> Standing:
     return "ready" if me in state.cards else "to-register"
 
 
-def node_key_of(workspace: Workspace, public: str, *, version: str, clock: Clock) -> NodeKey:
+def node_key_of(
+    workspace: Workspace, public: str, *, version: str, numerics: Mapping[str, str], clock: Clock
+) -> NodeKey:
     """What this member says of its node: the same document as long as nothing in it changes."""
     path = workspace.folder / "node" / "node-key.json"
-    fields = {"member": workspace.party, "public": public, "protocol": PROTOCOL, "foedus": version}
+    fields = {"member": workspace.party, "public": public, "protocol": PROTOCOL, "foedus": version,
+              "numerics": dict(numerics)}  # fmt: skip
     if path.exists():
         kept = NodeKey.from_bytes(read_bytes(path))
         if {name: getattr(kept, name) for name in fields} == fields:

@@ -27,11 +27,20 @@ from foedus.resident.check import check_clock, check_disk
 from foedus.resident.join import Standing, node_key_of, standing, sync
 from foedus.resident.link import Link
 from foedus.resident.work import DATA_FILE, check_commitments, node_of, parts_of, register, shelf_of
+from foedus.run import numerics
 from foedus.track.event import Event, Report
 from foedus.wire import pipe
 from foedus.wire.supernode import SuperNode
 from foedus.wire.tls import node_key as transport_key
-from foedus.workspace import Workspace, consortium, open_workspace, private_key, readable_private_keys, socket_folder
+from foedus.workspace import (
+    Workspace,
+    consortium,
+    open_workspace,
+    pending,
+    private_key,
+    readable_private_keys,
+    socket_folder,
+)
 
 if TYPE_CHECKING:
     from foedus.train.model import Model
@@ -40,6 +49,7 @@ __all__ = ["Resident", "StartNode", "Wired", "over_flower"]
 
 _POLL_SECONDS = 3.0
 _MOST_PAUSE_SECONDS = 30.0
+_REFRESH_SECONDS = 30.0
 
 
 class Wired(Protocol):
@@ -80,6 +90,7 @@ class Resident:
     poll_seconds: float = _POLL_SECONDS
     stop: threading.Event = field(default_factory=threading.Event)
     _told: Standing | None = None
+    _synced: float = 0.0
     _node: tuple[Any, Node] | None = None
     _model: tuple[str, Path, Model] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -129,6 +140,7 @@ class Resident:
         return None
 
     def _sync(self) -> Consortium:
+        self._synced = time.monotonic()
         self.workspace = open_workspace(self.workspace.folder)  # its page changes when an accord is signed
         return sync(self.workspace, self.link, passphrase=self.passphrase)
 
@@ -162,10 +174,10 @@ class Resident:
             node, pause = self._connected(key, served.socket), 1.0
             try:
                 while not self.stop.wait(self.poll_seconds):
-                    if node.alive():
-                        self._announce()
-                        continue
                     try:
+                        if node.alive():
+                            self._keep_up()
+                            continue
                         node, pause = self._connected(key, served.socket), 1.0
                     except FoedusError as error:
                         self._tell("trouble", error=error)
@@ -182,15 +194,20 @@ class Resident:
         return node
 
     def _introduce(self, public: str) -> None:
-        key = node_key_of(self.workspace, public, version=version(), clock=self.clock)
+        machine = {name: value for name, value in numerics().items() if name in ("cpu", "machine", "torch")}
+        key = node_key_of(self.workspace, public, version=version(), numerics=machine, clock=self.clock)
         act = private_key(self.workspace, "act", public=self._act_key(), passphrase=self.passphrase)
         self.link.node_key(key, act)
 
     def _act_key(self) -> str | None:
         return consortium(self.workspace).key(self.workspace.party, "act")
 
-    def _announce(self) -> None:
-        """Say once that an amended accord waits for a signature."""
+    def _keep_up(self) -> None:
+        """Between asks: send acts that a person made here, take what is new, say when an accord waits."""
+        if time.monotonic() - self._synced < _REFRESH_SECONDS and not pending(self.workspace):
+            return
+        with self._lock:
+            self._sync()
         if standing(self.workspace) == "to-sign":
             self._tell_once("to-sign")
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import secrets
 import ssl
+import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class SuperLink:
     secret: str
     _child: Child
     _members: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _registering: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
     def start(cls, folder: Path, *, tls: Authority, port: int | None = None, start_seconds: float = 60.0) -> Self:
@@ -121,27 +123,27 @@ class SuperLink:
         Raises:
             RunError: `wire.registration-refused`.
         """
-        from flwr.proto.control_pb2 import RegisterNodeRequest
-
-        known = self._members.get(member)
-        if known and known["key"] == public_key_pem:
-            return int(known["node"])
-        if known:
-            self.unregister(member)
-        with self._control("wire.registration-refused", member) as control:
-            node = control.RegisterNode(RegisterNodeRequest(public_key=public_key_pem.encode())).node_id
-        self._members[member] = {"key": public_key_pem, "node": str(node)}
-        self._write_members()
-        return int(node)
+        with self._registering:
+            known = self._members.get(member)
+            if known and known["key"] == public_key_pem:
+                return int(known["node"])
+            if known:
+                self.unregister(member)
+            with self._control("wire.registration-refused", member) as control:
+                node = _registered(control, public_key_pem.encode())
+            self._members[member] = {"key": public_key_pem, "node": str(node)}
+            self._write_members()
+            return node
 
     def unregister(self, member: str) -> None:
         """Put the member's node out. Flower does not take the same key in again."""
         from flwr.proto.control_pb2 import UnregisterNodeRequest
 
-        if known := self._members.pop(member, None):
-            with self._control("wire.registration-refused", member) as control:
-                control.UnregisterNode(UnregisterNodeRequest(node_id=int(known["node"])))
-            self._write_members()
+        with self._registering:
+            if known := self._members.pop(member, None):
+                with self._control("wire.registration-refused", member) as control:
+                    control.UnregisterNode(UnregisterNodeRequest(node_id=int(known["node"])))
+                self._write_members()
 
     def submit(self) -> int:
         """Start a Flower run of the wire's own app; gives the run's number.
@@ -233,6 +235,16 @@ class _WithSecret:
         """Flower's interceptor protocol."""
         context.request.headers[SECRET_HEADER] = self.secret
         return call_next(context)
+
+
+def _registered(control: ControlHttpClient, key: bytes) -> int:
+    """The number of the node with this key: registered now, or before a crash that kept it from being written down."""
+    from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest
+
+    for node in control.ListNodes(ListNodesRequest()).nodes_info:
+        if node.public_key == key and node.status != "unregistered":
+            return int(node.node_id)
+    return int(control.RegisterNode(RegisterNodeRequest(public_key=key)).node_id)
 
 
 def _start(folder: Path, tls: Authority, port: int) -> Child:
