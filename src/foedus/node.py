@@ -103,15 +103,14 @@ class Node:
             raise CallerError("node.too-large", got=len(message), expected=MESSAGE_LIMIT_BYTES)
         parcel = Parcel.from_bytes(message)
         asks = [(sha256(document.to_bytes()), self._ask(document)) for document in parcel.documents]
-        documents: list[Envelope] = []
-        objects: dict[str, bytes] = {}
         with lock(self.folder / ".node.lock", wait=True):  # a process that was cut off may still be at work here
             self.journal.refresh()
-            for name, ask in asks:
-                reply = Parcel.from_bytes(self._reply(name, ask, parcel.objects))
-                documents += reply.documents
-                objects |= reply.objects
-        return Parcel(tuple(documents), objects).to_bytes()
+            replies = [self._reply(name, ask, parcel.objects) for name, ask in asks]
+        if len(replies) == 1:  # a large update is not taken apart to be put together again
+            return replies[0]
+        parcels = [Parcel.from_bytes(reply) for reply in replies]
+        documents = tuple(document for one in parcels for document in one.documents)
+        return Parcel(documents, {name: data for one in parcels for name, data in one.objects.items()}).to_bytes()
 
     def _ask(self, document: Envelope) -> Ask:
         document.require(self.asker, who=self.accord.coordinator.name)

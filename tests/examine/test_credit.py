@@ -36,7 +36,7 @@ def reply(store, member, objects, **body):
 def measured(store, gradients, losses):
     """What each member measured in round 1: the losses before and after, and the gradient; None: it was silent."""
     for member, gradient in gradients.items():
-        before, after = losses.get(member, losses["all"]) if isinstance(losses, dict) else losses
+        before, after = losses[member] if isinstance(losses, dict) else losses
         given = [reply(store, member, {}, loss=before), reply(store, member, {}, loss=after)]
         given += [reply(store, member, {"gradient": gradient})] if gradient else []
         yield from (Used(member=member, reply=one, weight="0.5") for one in given)
@@ -105,22 +105,47 @@ def test_a_name_that_stayed_where_it_was_is_worth_nothing(tmp_path):
     assert values(found) == {"a": "1", "b": "0"}
 
 
-def test_without_members_that_measured_all_along_nothing_is_credited(tmp_path):
+def test_a_round_that_nobody_measured_whole_cannot_be_credited(tmp_path):
     updates = {"a": {"w": torch.tensor([2.0, 0.0])}}
     with pytest.raises(RunError) as caught:
         report(ObjectStore(tmp_path), updates, {"a": {}}, losses=["3", "1"])
     assert caught.value.code == "run.too-few-measured"
-    assert caught.value.fields == {"expected": 1, "got": 0, "members": ""}
+    assert caught.value.fields == {"round": 1, "expected": 1, "got": 0, "members": "–"}
 
 
-def test_the_fall_is_that_of_the_members_that_measured_all_of_it(tmp_path):
+def test_the_fall_is_that_of_the_members_that_measured_the_round_whole(tmp_path):
     updates = {"a": {"w": torch.tensor([2.0, 0.0])}, "b": {"w": torch.tensor([0.0, 4.0])}}
     slope = {"w": torch.tensor([-1.0, -0.5])}
-    losses = {"a": ("3", "1"), "b": ("8", "8"), "all": ()}
+    losses = {"a": ("3", "1"), "b": ("8", "8")}
     found = report(ObjectStore(tmp_path), updates, {"a": slope, "b": {}}, losses=losses)
     # b measured no gradient: its losses do not enter, and its update is credited by what a measured.
     assert values(found) == {"a": "1", "b": "1"}
     assert (found.start_loss, found.released_loss, found.residual) == ("3", "1", "0")
+
+
+def test_falls_of_rounds_that_others_measured_are_chained(tmp_path):
+    """Round 1 is measured by a, round 2 by b (which is asked of the state before it too)."""
+    store = ObjectStore(tmp_path)
+    step = {"w": torch.tensor([2.0, 0.0])}
+    start = store.put(to_bytes({"w": torch.zeros(2)}))
+    snapshot = Snapshot(run="run-1", round=1, state=start, memory=store.put(to_bytes({})), best_state=start)
+    slopes = {"a": {"w": torch.tensor([-1.0, 0.0])}, "b": {"w": torch.tensor([-3.0, 0.0])}}
+    losses = {"a": ("50", "48"), "b": ("20", "14")}
+    closes = [
+        CloseRound(
+            run="run-1", round=number, snapshot=store.put(snapshot.to_bytes()), state=sha256(b"state"),
+            used=(Used(member="a", reply=reply(store, "a", {"update": step}), weight="1"),),
+            measured=tuple(measured(store, {member: slopes[member]}, losses)),
+        )
+        for number, member in ((1, "a"), (2, "b"))
+    ]  # fmt: skip
+    found = credit_report(
+        PLAN, run="run-1", closes=closes, losses=["50", "48", "14"], start_state=start, store=store, shares=SHARES,
+        loss=lambda state: Fraction(0),
+    )  # fmt: skip
+    # The loss fell by 2 as a measured it, then by 6 as b did.
+    assert (found.start_loss, found.released_loss, found.residual) == ("50", "42", "0")
+    assert found.credits[0].by_round == ("2", "6")
 
 
 def test_rounds_after_the_released_one_count_nothing(tmp_path):

@@ -12,11 +12,13 @@ from foedus.core.digest import sha256
 from foedus.core.errors import RunError
 from foedus.core.objects import ObjectStore
 from foedus.federate.rounds import first_snapshot, rounds, shares_among
-from foedus.federate.talk import Answer, Closed, Send
+from foedus.federate.talk import Answer, Closed, Gather, Send
 from foedus.records import terms
+from foedus.records.accord import Participation
 from foedus.records.acts import LeftOut
 from foedus.records.asks import Gradient, Reply, Train, Validate
 from foedus.records.plan import Plan
+from foedus.records.release import LateReply
 from foedus.state import from_bytes, to_bytes
 from samples import private_keys
 
@@ -49,7 +51,7 @@ def head():
 class World:
     """Members that answer as told, and the store that everything lies in."""
 
-    def __init__(self, folder, plan_, *, start=None, update=None, loss=None, gradient=None, left=None):
+    def __init__(self, folder, plan_, *, start=None, update=None, loss=None, gradient=None, left=None, late=None):
         self.store = ObjectStore(folder)
         self.plan = plan_
         self.update = update or (lambda member, train, state: {HEAD: torch.tensor([1.0, -1.0])})
@@ -58,6 +60,7 @@ class World:
             name: torch.ones_like(value) for name, value in start.items() if not torch.equal(value, end[name])
         })  # fmt: skip
         self.left = left or (lambda member, send: None)
+        self.late = late or {}
         self.start = first_snapshot("run-1", start or head(), self.store)
         self.sent = []
 
@@ -87,16 +90,32 @@ class World:
             out[member] = tuple(instead or self.reply(member, body) for body in send.asks[member])
         return out
 
+    def given(self, step, order):
+        match step:
+            case Send():
+                return self.answers(step, order)
+            case Gather():
+                return self.late_replies(step)
+        return {}
+
+    def late_replies(self, gather):
+        """The replies of those that `late` says come now: (round, step) → (member, round of its ask)."""
+        out = []
+        for member, number in self.late.get((gather.round, gather.step), ()):
+            sent = next(send for send in self.sent if (send.round, send.step) == (number, "train"))
+            out.append(LateReply(member=member, reply=self.reply(member, sent.asks[member][0]).digest, round=number))
+        return tuple(out)
+
     def carry(self, snapshot=None, order=sorted):
         """Every `Closed`, to the end."""
-        shares = shares_among(COUNTS, self.plan.combine)
+        shares = shares_among(COUNTS, self.plan.combine, self.plan.late)
         talk = rounds(self.plan, snapshot or self.start, store=self.store, shares=shares)
         closed, step = [], next(talk, None)
         while step is not None:
             if isinstance(step, Closed):
                 closed.append(step)
             try:
-                step = talk.send(self.answers(step, order) if isinstance(step, Send) else {})
+                step = talk.send(self.given(step, order))
             except StopIteration:
                 step = None
         return closed
@@ -202,6 +221,168 @@ def test_nothing_is_measured_that_no_clause_asks_for(tmp_path):
     assert [send.step for send in world.sent] == ["train", "train"]
     assert [one.validation_loss for one in closed] == [None, None]
     assert closed[-1].snapshot.best_round == 2
+
+
+# ── who is asked ─────────────────────────────────────────────────────────────
+
+
+def asked(world):
+    return {(send.round, send.step): tuple(send.asks) for send in world.sent}
+
+
+def test_a_round_asks_those_that_its_draw_names_and_a_panel_measures_all_of_them(tmp_path):
+    drawing = plan(participation=Participation(sample=2), halves=("all",) * 6, min_members=1)
+    world = World(tmp_path, drawing)
+    closed = world.carry()
+    said = asked(world)
+    assert [said[number, "train"] for number in range(1, 7)] == [drawing.drawn("run-1", n) for n in range(1, 7)]
+    assert len({said[number, "train"] for number in range(1, 7)}) > 1
+    assert {said[number, "measure"] for number in range(1, 7)} == {drawing.panel("run-1")}
+    assert all(len(members) == 2 for members in said.values())
+    for number, one in enumerate(closed, start=1):
+        assert tuple(item.member for item in one.used) == said[number, "train"]
+
+
+def test_who_may_not_train_measures_all_the_same(tmp_path):
+    world = World(tmp_path, plan(barred=frozenset({"a"})))
+    world.carry()
+    said = asked(world)
+    assert said[1, "train"] == ("b", "c")
+    assert said[1, "measure"] == MEMBERS
+
+
+def test_too_few_of_those_that_were_drawn_end_the_round(tmp_path):
+    world = World(tmp_path, plan(participation=Participation(sample=2)), left=lambda m, send: "engine.late")
+    with pytest.raises(RunError) as caught:
+        world.carry()
+    assert caught.value.fields["reasons"].count("engine.late") == 2
+
+
+# ── late replies ─────────────────────────────────────────────────────────────
+
+NEXT = terms.NextRound(max_rounds=2, discount="0.5")
+
+
+def silent(*missing):
+    """Members that do not answer the training of a round: (round, member) …"""
+    return lambda member, send: "engine.late" if send.step == "train" and (send.round, member) in missing else None
+
+
+def late_world(tmp_path, *, missing, late, rounds=3, rule=NEXT, **changes):
+    """Members whose update is their round's number in the first value, and -1 for b."""
+    fields = {"halves": ("all",) * rounds, "late": rule, "credit": terms.NoCredit(), "min_members": 1}
+
+    def update(member, train, state):
+        return {HEAD: torch.tensor([1.0, 4.0 if member == "b" else 0.0])}
+
+    return World(tmp_path, plan(**{**fields, **changes}), update=update, left=silent(*missing), late=late)
+
+
+def test_a_late_update_enters_the_next_round_at_its_discount(tmp_path):
+    world = late_world(tmp_path, missing=[(1, "b"), (2, "b")], late={(2, "train"): [("b", 1)]})
+    first, second, third = world.carry()
+    assert codes(first) == {"b": "engine.late"}
+    # b's 10 examples count as 5, of 10 + 5 + 20; c would pass its cap of a half.
+    assert [(one.member, one.staleness) for one in second.used] == [("a", 0), ("b", 1), ("c", 0)]
+    assert [Fraction(one.weight) for one in second.used] == [
+        Fraction("0.333333333"), Fraction("0.166666667"), Fraction("0.5"),
+    ]  # fmt: skip
+    before, after = (world.state(one.snapshot.state)[HEAD] for one in (first, second))
+    assert torch.allclose(after - before, torch.tensor([1.0, 4.0 / 6]))
+    assert codes(second) == {}
+    assert [one.staleness for one in third.used] == [0, 0, 0]
+
+
+def test_a_late_update_that_waits_lies_in_the_snapshot_and_enters_after_a_kill(tmp_path):
+    missing = [(1, "b"), (2, "b")]
+    world = late_world(tmp_path, missing=missing, late={(1, "close"): [("b", 1)]})
+    closed = world.carry()
+    assert [(one.member, one.round) for one in closed[0].snapshot.late] == [("b", 1)]
+    assert closed[1].snapshot.late == ()
+    assert closed[1].used[1].staleness == 1
+    resumed = late_world(tmp_path, missing=missing, late={}).carry(closed[0].snapshot)
+    assert resumed == closed[1:]
+
+
+def test_a_member_that_answers_anew_has_one_update_and_the_late_one_is_told(tmp_path):
+    world = late_world(tmp_path, missing=[(1, "b")], late={(1, "close"): [("b", 1)]})
+    second = world.carry()[1]
+    assert [one.staleness for one in second.used] == [0, 0, 0]
+    assert [(one.member, one.code) for one in second.left_out] == [("b", "late.superseded")]
+    assert second.left_out[0].reply == world.reply("b", world.sent[0].asks["b"][0]).digest
+
+
+def test_of_two_late_updates_of_a_member_the_newer_enters(tmp_path):
+    world = late_world(
+        tmp_path, missing=[(1, "b"), (2, "b"), (3, "b")], late={(3, "train"): [("b", 1), ("b", 2)]},
+        rule=terms.NextRound(max_rounds=3),
+    )  # fmt: skip
+    third = world.carry()[2]
+    assert [(one.member, one.staleness) for one in third.used] == [("a", 0), ("b", 1), ("c", 0)]
+    assert [(one.member, one.code) for one in third.left_out] == [("b", "late.superseded")]
+
+
+def test_an_update_that_no_round_can_take_any_more_is_dropped_and_told(tmp_path):
+    # It comes in round 3 for round 1, and may be one round late.
+    world = late_world(
+        tmp_path, missing=[(1, "b"), (2, "b"), (3, "b")], late={(3, "train"): [("b", 1)]},
+        rule=terms.NextRound(max_rounds=1), rounds=4,
+    )  # fmt: skip
+    third = world.carry()[2]
+    assert [one.member for one in third.used] == ["a", "c"]
+    assert [(one.member, one.code, bool(one.reply)) for one in third.left_out] == [
+        ("b", "engine.late", False), ("b", "late.too-old", True),
+    ]  # fmt: skip
+    assert third.snapshot.late == ()
+    # In the last round there is no later one.
+    last = late_world(tmp_path, missing=[(3, "b")], late={(3, "close"): [("b", 3)]}).carry()[2]
+    assert [(one.member, one.code) for one in last.left_out] == [("b", "engine.late"), ("b", "late.too-old")]
+
+
+def test_with_alternating_halves_a_late_update_waits_for_its_half(tmp_path):
+    world = World(
+        tmp_path, plan(late=NEXT, halves=HALVES, credit=terms.NoCredit(), min_members=1), start=FACTORS,
+        update=learning, left=silent((1, "b"), (2, "b"), (3, "b")), late={(1, "close"): [("b", 1)]},
+    )  # fmt: skip
+    first, second, third, _ = world.carry()
+    assert [[one.member for one in closed.used] for closed in (first, second, third)] == [
+        ["a", "c"], ["a", "c"], ["a", "b", "c"],
+    ]  # fmt: skip
+    assert third.used[1].staleness == 2
+    assert first.snapshot.late == second.snapshot.late != third.snapshot.late
+
+
+def test_a_late_update_that_does_not_fit_is_left_out_with_its_reason(tmp_path):
+    world = late_world(tmp_path, missing=[(1, "b"), (2, "b")], late={(2, "train"): [("b", 1)]})
+    world.update = lambda member, *_: {HEAD: torch.full((2,), float("nan") if member == "b" else 1.0)}
+    second = world.carry()[1]
+    assert [(one.member, one.code) for one in second.left_out] == [("b", "engine.late"), ("b", "update.not-finite")]
+
+
+def test_late_updates_can_make_up_the_members_that_a_round_needs(tmp_path):
+    missing, late = [(1, "b"), (2, "b")], {(1, "close"): [("b", 1)]}
+    assert len(late_world(tmp_path, missing=missing, late=late, min_members=2).carry()[1].used) == 3
+    with pytest.raises(RunError) as caught:
+        late_world(tmp_path, missing=[*missing, (2, "a"), (2, "c")], late=late, min_members=2).carry()
+    assert (caught.value.code, caught.value.fields["got"]) == ("run.too-few-members", 1)
+
+
+def test_where_late_replies_are_kept_credit_asks_of_both_states_in_every_round(tmp_path):
+    world = World(tmp_path, plan(late=NEXT))
+    closed = world.carry()
+    asked_of = [
+        [getattr(body, "state", "") for body in send.asks["a"]] for send in world.sent if send.step == "measure"
+    ]
+    states = [world.start.state, *(one.snapshot.state for one in closed)]
+    assert asked_of == [[states[0], states[1], ""], [states[1], states[2], ""]]
+    assert closed[1].snapshot.losses == ("1", "3", "5")
+
+
+def test_where_late_replies_are_dropped_none_is_asked_for(tmp_path):
+    world = late_world(tmp_path, missing=[(1, "b")], late={(1, "close"): [("b", 1)]}, rule=terms.Drop())
+    closed = world.carry()
+    assert [one.snapshot.late for one in closed] == [(), (), ()]
+    assert [len(one.used) for one in closed] == [2, 3, 3]
 
 
 # ── early stopping ───────────────────────────────────────────────────────────

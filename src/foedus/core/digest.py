@@ -11,7 +11,7 @@ __all__ = ["DIGEST", "hex_of", "sha256", "sha256_file", "short"]
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | bytearray | memoryview) -> str:
     """The digest of bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 

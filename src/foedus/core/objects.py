@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foedus.core.digest import DIGEST, hex_of, sha256
 from foedus.core.errors import CallerError, VerifyError
-from foedus.core.files import read_bytes, write_atomic
+from foedus.core.files import read_bytes, read_into, write_atomic
 
 __all__ = ["ObjectStore"]
 
@@ -25,7 +25,7 @@ class ObjectStore:
         name = hex_of(digest)
         return self.root / "sha256" / name[:2] / name[2:]
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes | memoryview) -> str:
         """Store bytes and give their digest."""
         digest = sha256(data)
         path = self.path(digest)
@@ -40,13 +40,27 @@ class ObjectStore:
             CallerError: `objects.missing`.
             VerifyError: `objects.changed` when the file no longer has its digest.
         """
+        data = read_bytes(self._present(digest), limit_bytes=1 << 34)
+        self._require(digest, data)
+        return data
+
+    def load(self, digest: str) -> bytearray:
+        """The bytes of an object in memory that may be written to, so that tensors can be views of it. Raises as
+        `get`.
+        """
+        data = read_into(self._present(digest))
+        self._require(digest, data)
+        return data
+
+    def _present(self, digest: str) -> Path:
         path = self.path(digest)
         if not path.exists():
             raise CallerError("objects.missing", digest=digest)
-        data = read_bytes(path, limit_bytes=1 << 34)
+        return path
+
+    def _require(self, digest: str, data: bytes | bytearray) -> None:
         if (found := sha256(data)) != digest:
-            raise VerifyError("objects.changed", path=str(path), expected=digest, got=found)
-        return data
+            raise VerifyError("objects.changed", path=str(self.path(digest)), expected=digest, got=found)
 
     def __contains__(self, digest: str) -> bool:
         return self.path(digest).exists()

@@ -9,7 +9,7 @@ reading; the order is sorted, so equal contents give equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,11 @@ class Parcel:
     documents: tuple[Envelope, ...]
     objects: Mapping[str, bytes] = field(default_factory=dict)
 
+    def view(self, name: str) -> memoryview:
+        """An object's bytes where they lie, without a copy; KeyError for one that is not here."""
+        objects = self.objects
+        return objects.view(name) if isinstance(objects, _Slices) else memoryview(objects[name])
+
     @staticmethod
     def of(documents: Iterable[Envelope], objects: Iterable[bytes] = ()) -> Parcel:
         """A parcel of documents and of objects, which are named by their digests."""
@@ -49,7 +54,7 @@ class Parcel:
 
     @staticmethod
     def from_bytes(data: bytes) -> Parcel:
-        """Read a parcel and check every object's digest.
+        """Read a parcel and check every object's digest. Its objects stay in `data` until they are read.
 
         Raises:
             CallerError: `parcel.malformed`.
@@ -66,18 +71,37 @@ class Parcel:
         raise CallerError("parcel.malformed", got=str(header)[:100])
 
 
-def _objects(data: bytes, start: int, listed: list[Any]) -> dict[str, bytes]:
-    objects: dict[str, bytes] = {}
+class _Slices(Mapping[str, bytes]):
+    """Objects of a parcel that was read: a slice of its bytes when it is asked for."""
+
+    def __init__(self, data: bytes, places: Mapping[str, slice]) -> None:
+        self._data, self._places = data, places
+
+    def view(self, name: str) -> memoryview:
+        return memoryview(self._data)[self._places[name]]
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._data[self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _objects(data: bytes, start: int, listed: list[Any]) -> _Slices:
+    whole = memoryview(data)
+    objects: dict[str, slice] = {}
     for item in listed:
         match item:
             case {"digest": str(digest), "size": int(size)} if len(item) == 2 and size >= 0:
-                body = data[start : start + size]
-                start += size
-                if (found := sha256(body)) != digest:
+                objects[digest] = slice(start, start + size)
+                if (found := sha256(whole[start : start + size])) != digest:
                     raise VerifyError("parcel.object-changed", expected=digest, got=found)
-                objects[digest] = body
+                start += size
             case _:
                 raise CallerError("parcel.malformed", got=str(item)[:100])
     if start != len(data) or list(objects) != sorted(objects) or len(objects) != len(listed):
         raise CallerError("parcel.malformed", got=f"{len(data)} bytes where {start} were announced")
-    return objects
+    return _Slices(data, objects)

@@ -4,15 +4,16 @@ Utility is minus the mean validation loss, members weighted by their examples. C
 state minus the loss of the released one; rounds after the released one count nothing. The report says how far the sum
 is off.
 
-Along a path the falls of the rounds add up only where the same members, with the same weights, measured every state:
-so the loss is that of the members that measured all of them. Whose own measurement is missing is credited all the same:
-what an update was worth is measured by the others.
+Along a path a round's fall in loss is that of the members that measured the round whole: the loss before it, the loss
+after it, and the gradient between, with the same weights for all three. The falls are chained, so that credit adds up
+though not every member measures every round; where all do, the released loss is the one that was measured. Whose own
+measurement is missing is credited all the same: what its update was worth is measured by the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
@@ -51,8 +52,8 @@ def credit_report(
 
     Raises:
         RunError: `run.bad-state` for a stored update or gradient that is not what it was; `run.too-few-measured` when
-            fewer than `min_members` measured every state; `run.credit-off` when the sum misses the fall by more than
-            the tolerance.
+            fewer than `min_members` measured a round; `run.credit-off` when the sum misses the fall by more than the
+            tolerance.
     """
     start, end = Fraction(losses[0]), Fraction(losses[len(closes)])
     walked = [_round(plan, close, store) for close in closes]
@@ -61,12 +62,13 @@ def credit_report(
         befores = [partial(open_state, store, name, what="a round's start") for name in names]
         values = reconstruct(walked, befores, outer=plan.outer, utility=lambda state: -float(loss(state)))
     else:
-        measured = [_measured(close, store) for close in closes]
-        weights = _weights(plan, measured, shares)
+        measured = _measured(closes, store)
+        weights = [_weights(plan, close, found, shares) for close, found in zip(closes, measured, strict=True)]
+        falls = [_fall(found, given) for found, given in zip(measured, weights, strict=True)]
         if closes:
-            start = _mean({m: measured[0][m].losses[0] for m in weights}, weights)
-            end = _mean({m: measured[-1][m].losses[-1] for m in weights}, weights)
-        gradients = [_gradient(found, walk, store, weights) for found, walk in zip(measured, walked, strict=True)]
+            exact = sum((weights[0][m] * measured[0][m].before for m in weights[0]), Fraction(0))
+            start, end = _rounded(exact), _rounded(exact - sum(falls, Fraction(0)))
+        gradients = [_gradient(*round_, store) for round_ in zip(measured, walked, weights, strict=True)]
         values = aumann_shapley(walked, gradients, outer=plan.outer, total=float(start - end))
     return _report(plan, run, start, end, values)
 
@@ -113,53 +115,74 @@ def _round(plan: Plan, close: CloseRound, store: ObjectStore) -> Round:
     return Round(names, updates, opened)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Measured:
-    """What a member measured in a round: the losses in the order of the asks, and the object with its gradient."""
+    """What a member measured of a round: its loss before and after, and the object with its gradient."""
 
-    losses: list[Fraction] = field(default_factory=list)
-    gradient: str | None = None
-
-
-def _measured(close: CloseRound, store: ObjectStore) -> dict[str, _Measured]:
-    """The members that answered every ask of a round's measuring. The first round asks of the start state too."""
-    found: dict[str, _Measured] = {}
-    for item in close.measured:
-        one, reply = found.setdefault(item.member, _Measured()), _reply(item.reply, store)
-        if "gradient" in reply.objects:
-            one.gradient = reply.objects["gradient"]
-        else:
-            one.losses.append(Fraction(reply.body["loss"]))
-    asked = 2 if close.round == 1 else 1
-    return {member: one for member, one in found.items() if one.gradient and len(one.losses) == asked}
+    before: Fraction
+    after: Fraction
+    gradient: str
 
 
-def _weights(plan: Plan, measured: Sequence[Mapping[str, _Measured]], shares: Shares) -> Mapping[str, Fraction]:
-    """The weights of the members that measured every round."""
-    if not measured:
-        return {}
-    always = sorted(set.intersection(*(set(found) for found in measured)))
-    if len(always) < plan.min_members:
-        raise RunError("run.too-few-measured", expected=plan.min_members, got=len(always), members=", ".join(always))
-    return shares(tuple(always))
+def _measured(closes: Sequence[CloseRound], store: ObjectStore) -> list[dict[str, _Measured]]:
+    """For each round, the members that measured it whole. Where a round does not ask of the state before it, a
+    member's loss there is what it measured in the round before.
+    """
+    rounds: list[dict[str, _Measured]] = []
+    known: dict[str, Fraction] = {}
+    for close in closes:
+        losses: dict[str, list[Fraction]] = {}
+        gradients: dict[str, str] = {}
+        for item in close.measured:
+            reply = _reply(item.reply, store)
+            if "gradient" in reply.objects:
+                gradients[item.member] = reply.objects["gradient"]
+            else:
+                losses.setdefault(item.member, []).append(Fraction(reply.body["loss"]))
+        both = max(map(len, losses.values()), default=1) > 1
+        said = {member: one for member, one in losses.items() if len(one) == 1 + both}
+        before = {member: one[0] for member, one in said.items()} if both else known
+        rounds.append(
+            {
+                member: _Measured(before[member], one[-1], gradients[member])
+                for member, one in said.items()
+                if member in before and member in gradients
+            }
+        )
+        known = {member: one[-1] for member, one in said.items()}
+    return rounds
 
 
-def _mean(losses: Mapping[str, Fraction], weights: Mapping[str, Fraction]) -> Fraction:
-    """The weighted mean, in the nine digits that the report states."""
-    return Fraction(decimal(sum((weights[m] * loss for m, loss in losses.items()), Fraction(0))))
+def _weights(
+    plan: Plan, close: CloseRound, measured: Mapping[str, _Measured], shares: Shares
+) -> Mapping[str, Fraction]:
+    """The weights of the members that measured a round whole."""
+    if len(measured) < plan.min_members:
+        names = ", ".join(sorted(measured)) or "–"
+        fields = {"round": close.round, "expected": plan.min_members, "got": len(measured), "members": names}
+        raise RunError("run.too-few-measured", **fields)
+    return shares(tuple(sorted(measured)))
+
+
+def _fall(measured: Mapping[str, _Measured], weights: Mapping[str, Fraction]) -> Fraction:
+    return sum((weights[m] * (one.before - one.after) for m, one in measured.items()), Fraction(0))
+
+
+def _rounded(value: Fraction) -> Fraction:
+    """In the nine digits that the report states."""
+    return Fraction(decimal(value))
 
 
 def _gradient(
-    measured: Mapping[str, _Measured], walked: Round, store: ObjectStore, weights: Mapping[str, Fraction]
+    measured: Mapping[str, _Measured], walked: Round, weights: Mapping[str, Fraction], store: ObjectStore
 ) -> Callable[[], State]:
     """The members' gradients along a round, averaged as their losses are; 0 for a name that stayed where it was."""
-    found = {member: measured[member].gradient or "" for member in weights}
 
     def opened() -> State:
         mean = weighted_sum(
             [
-                Update(member, weights[member], partial(open_state, store, name, what="a gradient"))
-                for member, name in found.items()
+                Update(member, weights[member], partial(open_state, store, one.gradient, what="a gradient"))
+                for member, one in measured.items()
             ]
         )
         return zeros_like(walked.updates[0].open()) | mean

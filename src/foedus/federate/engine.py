@@ -108,6 +108,7 @@ class InProcess:
                 if time.monotonic() < end:
                     self._send_next(slot, queues, messages)
                 yield member, reply
+                del reply  # or it would lie beside the next one while that is received
         for slot, worker in list(self._pool.items()):
             if worker.busy:
                 yield worker.busy, "engine.late"

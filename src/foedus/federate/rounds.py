@@ -125,7 +125,8 @@ def rounds(plan: Plan, snapshot: Snapshot, *, store: ObjectStore, shares: Shares
             if isinstance(body, Validate):
                 answered = with_loss(answered)
                 _enough(plan, number, len(answered), silent)
-                losses.append(decimal(weighted_loss(answered, shares(tuple(answered)))))
+                if body.state == name or not snapshot.round:
+                    losses.append(decimal(weighted_loss(answered, shares(tuple(answered)))))
             else:
                 answered = _with_gradient(answered, before, state, store)
                 _enough(plan, number, len(answered), silent)
@@ -221,10 +222,16 @@ def _enough(plan: Plan, number: int, got: int, left_out: Sequence[LeftOut]) -> N
 
 
 def _measure(plan: Plan, before: Snapshot, state: str) -> tuple[AskBody, ...]:
-    """What is asked of a new state; of the start state too, once."""
+    """What is asked of a new state; of the start state too, once.
+
+    Credit needs each member's fall in loss. Who was late in the round before did not measure the state before: where
+    the accord keeps late replies, every round asks of both.
+    """
     if plan.early_stopping is None and isinstance(plan.credit, terms.NoCredit) and plan.trial is None:
         return ()
-    asks: list[AskBody] = [] if before.round else [Validate(state=before.state)]
+    path = isinstance(plan.credit, terms.AumannShapley)
+    both = not before.round or (path and isinstance(plan.late, terms.NextRound))
+    asks: list[AskBody] = [Validate(state=before.state)] if both else []
     asks.append(Validate(state=state))
     if isinstance(plan.credit, terms.AumannShapley):
         asks.append(Gradient(start=before.state, end=state, points=plan.credit.points))

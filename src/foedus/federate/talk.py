@@ -101,6 +101,6 @@ def put_state(store: ObjectStore, state: State) -> str:
 def open_state(store: ObjectStore, digest: str, *, what: str) -> State:
     """A stored state, every value finite; RunError `run.bad-state` names `what` it was meant to be."""
     try:
-        return from_bytes(store.get(digest), finite=True)
+        return from_bytes(store.load(digest), finite=True)
     except FoedusError as error:
         raise RunError("run.bad-state", what=what, digest=digest, reason=str(error)[:300]) from error
