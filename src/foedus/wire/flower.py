@@ -65,6 +65,7 @@ class Flower:
     _online: frozenset[int] = frozenset()
     _known_at: float | None = None  # since when `_online` is known
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _arrived_numbers: set[str] = field(default_factory=set)
     _news: threading.Event = field(default_factory=threading.Event)
     _reviving: threading.Lock = field(default_factory=threading.Lock)
     _stopping: bool = False
@@ -94,7 +95,7 @@ class Flower:
         """
         engine = cls(folder, superlink, gateway, patience_seconds)
         engine._served = pipe.serve(folder / "hub.sock", engine._handle)
-        gateway.arrived, gateway.returned = engine._news.set, engine._returned
+        gateway.arrived, gateway.returned = engine._arrived, engine._returned
         try:
             engine.restart(start_seconds=start_seconds)
         except BaseException:
@@ -214,6 +215,12 @@ class Flower:
         online = self.online()
         return [member for member, letter in letters.items() if not letter.sent and member not in online]
 
+    def _arrived(self, member: str) -> None:
+        """A member's answer lies at the SuperLink, whole."""
+        with self._lock:
+            self._arrived_numbers |= {one.number for one in self._letters.values() if one.member == member and one.sent}
+        self._news.set()
+
     def _returned(self, member: str) -> None:
         """A node that starts knows nothing of what it was sent before: what is open is sent again."""
         with self._lock:
@@ -253,18 +260,17 @@ class Flower:
                 raise RunError("wire.fault", got=str(kind))
 
     def _next(self, head: Mapping[str, Any]) -> dict[str, Any]:
-        """What to send; held until there is something, or an answer may have come."""
+        """What to send, and whose answers have come; held until there is something."""
         with self._lock:
             self._online = frozenset(int(node) for node in head["online"])
             self._known_at = self._known_at or time.monotonic()
             for letter in [letter for letter in self._letters.values() if letter.ends < time.time()]:
                 self._forget(letter)
-        orders = self._orders()
-        if not orders and not self._stopping:
-            self._news.wait(_HOLD_SECONDS)
-            orders = self._orders()
-        self._news.clear()
-        return {"stop": self._stopping, "send": orders}
+        self._news.wait(_HOLD_SECONDS)
+        self._news.clear()  # before looking: what comes while looking is seen the next time
+        with self._lock:
+            arrived, self._arrived_numbers = self._arrived_numbers, set()
+        return {"stop": self._stopping, "take": sorted(arrived), "send": self._orders()}
 
     def _orders(self) -> list[dict[str, Any]]:
         nodes = self.superlink.members

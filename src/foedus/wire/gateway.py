@@ -89,7 +89,7 @@ Refused = Callable[[str, str, str], None]
 
 @dataclass(slots=True)
 class Gateway:
-    """A running gateway. `arrived` is called when a node has brought something, `returned` when it has been let in."""
+    """A running gateway. `arrived` is told of each member whose answer has come whole, `returned` of each let in."""
 
     address: str
     superlink: SuperLink
@@ -97,12 +97,13 @@ class Gateway:
     refused: Refused
     body_limit_bytes: int
     message_limit_bytes: int
-    arrived: Callable[[], None] = field(default=lambda: None)
+    arrived: Callable[[str], None] = field(default=lambda _: None)
     returned: Callable[[str], None] = field(default=lambda _: None)
     _server: _Server | None = None
     _context: ssl.SSLContext | None = None
     _called: dict[str, threading.Event] = field(default_factory=dict)
     _pushed: Counter[str] = field(default_factory=Counter)
+    _missing: Counter[str] = field(default_factory=Counter)
     _reported: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @classmethod
@@ -176,6 +177,16 @@ class Gateway:
             return False
         self._pushed[key] += size_bytes
         return self._pushed[key] > self.message_limit_bytes
+
+    def is_whole(self, path: str, key: str, answer: bytes) -> bool:
+        """Whether a node has now brought every object that the SuperLink asked it for."""
+        from flwr.proto.fleet_pb2 import PushMessagesResponse
+
+        if path == _PUSH_MESSAGE:
+            self._missing[key] = len(PushMessagesResponse.FromString(answer).objects_to_push)
+        else:
+            self._missing[key] -= 1
+        return self._missing[key] == 0
 
     def wait_for_message(self, key: str) -> None:
         """Wait until there may be a message for the node with this key, or it is time to answer."""
@@ -302,8 +313,8 @@ class _Exchange(BaseHTTPRequestHandler):
         if status == 401 or (path == _ACTIVATE and status >= 400):
             gateway.report("wire.node-refused", self.client_address[0], f"{path} {status}")
         self._reply(status, answer, content_type)
-        if path in (_PUSH_MESSAGE, _PUSH_OBJECT):
-            gateway.arrived()
+        if path in (_PUSH_MESSAGE, _PUSH_OBJECT) and status == 200 and gateway.is_whole(path, key, answer):
+            gateway.arrived(gateway.superlink.member_of(key))
 
     def _let_in(self, key: str, body: bytes, first: tuple[int, str, bytes]) -> tuple[int, str, bytes]:
         """The answer to a node that starts.

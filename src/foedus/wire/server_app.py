@@ -1,14 +1,17 @@
 """The hub's end of the wire as a Flower ServerApp: letters from the hub's process go to nodes, answers come back to it.
 
-It decides nothing. The hub says what to send to which node; what a node answers is handed to the hub as it comes. It
-asks the hub for work with a request that the hub holds until there is some, so that nothing waits for a clock.
+It decides nothing. The hub says what to send to which node, and whose answer has come whole; what a node answers is
+handed to the hub. It asks the hub for work with a request that the hub holds until there is some, so that nothing waits
+for a clock. Each answer is taken in a thread of its own: Flower waits up to two hours for the parts of an answer that a
+node began and did not finish, and that must be nobody else's wait.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +32,7 @@ Ask = Callable[[bytes], bytes]
 _HOLD_SECONDS = 60.0  # longer than the hub holds a request
 _NODES_SECONDS = 1.0  # how often the list of connected nodes is read
 _NODE_UNAVAILABLE = 5
-_MANY = 16  # answers fetched at once where they are small
-_LARGE_BYTES = 16 << 20
+_LOOK_SECONDS = 5.0  # how often Flower's own answers for nodes that are not connected are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,6 @@ class _Sent:
     number: str
     node: int
     ends: float
-    size: int
 
 
 @app.main()
@@ -49,25 +50,52 @@ def main(grid: Grid, _: Context) -> None:
 
 
 def pump(grid: Grid, ask: Ask) -> None:
-    """Carry letters between the hub (`ask`) and the nodes (`grid`)."""
+    """Carry letters between the hub (`ask`) and the nodes (`grid`) until the hub says that it is done."""
     sent: dict[str, _Sent] = {}  # by Flower's message id
+    looking: set[str] = set()
     online: list[int] = []
-    read_at = 0.0
+    read_at = looked_at = time.monotonic() - _LOOK_SECONDS
     while True:
         if time.monotonic() - read_at >= _NODES_SECONDS:
             online, read_at = sorted(grid.get_node_ids()), time.monotonic()
-        orders, _ = unpack(ask(pack({"kind": "next", "online": online, "open": len(sent)})))
-        if orders.get("stop"):
+        orders, _ = unpack(ask(pack({"kind": "next", "online": online})))
+        if orders["stop"]:
             return
         for order in orders["send"]:
             head, body = unpack(ask(pack({"kind": "body", "number": order["number"]})))
             if not head["gone"]:  # its step may have ended just now
                 _send(grid, ask, sent, order, body)
         now = time.time()
-        for identifier in [identifier for identifier, letter in sent.items() if letter.ends < now]:
-            del sent[identifier]
-        for message in _answers(grid, sent):
-            _hand_over(ask, sent, message)
+        for identifier, letter in list(sent.items()):  # threads take out of it what is answered
+            if letter.ends < now:
+                sent.pop(identifier, None)
+            elif letter.number in orders["take"]:
+                _take(grid, ask, sent, identifier, set())
+        if time.monotonic() - looked_at >= _LOOK_SECONDS:
+            looked_at = time.monotonic()
+            for identifier, letter in list(sent.items()):
+                if letter.node not in online and identifier not in looking:
+                    _take(grid, ask, sent, identifier, looking)
+
+
+def _take(grid: Grid, ask: Ask, sent: dict[str, _Sent], identifier: str, busy: set[str]) -> None:
+    """Take the answer to this message, where there is one; `busy` has its id for so long."""
+
+    def take() -> None:
+        try:
+            for message in grid.pull_messages([identifier]):
+                _hand_over(ask, sent, message)
+        except Exception as error:  # noqa: BLE001 - a node may send what cannot be put together; its step ends in time
+            _note(error)
+        finally:
+            busy.discard(identifier)
+
+    busy.add(identifier)
+    threading.Thread(target=take, daemon=True).start()
+
+
+def _note(what: object) -> None:
+    print(f"foedus: {what!r}", flush=True)  # noqa: T201 - the service's own log
 
 
 def _send(grid: Grid, ask: Ask, sent: dict[str, _Sent], order: dict[str, Any], body: bytes) -> None:
@@ -76,19 +104,10 @@ def _send(grid: Grid, ask: Ask, sent: dict[str, _Sent], order: dict[str, Any], b
     message = Message(letter.write(), dst_node_id=node, message_type="query.carry", ttl=lasts)
     identifiers = list(grid.push_messages([message]))
     if identifiers and identifiers[0]:
-        sent[identifiers[0]] = _Sent(number, node, time.time() + lasts, len(body))
+        sent[identifiers[0]] = _Sent(number, node, time.time() + lasts)
         ask(pack({"kind": "sent", "number": number}))
     else:
         ask(pack({"kind": "answer", "number": number, "code": "engine.unreachable"}))
-
-
-def _answers(grid: Grid, sent: dict[str, _Sent]) -> Iterator[Message]:
-    """What has been answered by now; large ones one at a time, so that one is in memory."""
-    many = [identifier for identifier, letter in sent.items() if letter.size < _LARGE_BYTES]
-    groups = [many[start : start + _MANY] for start in range(0, len(many), _MANY)]
-    groups += [[identifier] for identifier in sent if identifier not in set(many)]
-    for group in groups:
-        yield from grid.pull_messages(group)
 
 
 def _hand_over(ask: Ask, sent: dict[str, _Sent], message: Message) -> None:
