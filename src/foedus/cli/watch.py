@@ -67,7 +67,8 @@ def _shown() -> Iterator[Report]:
 
 
 def _table(board: Board, moment: Any) -> Any:
-    """The board as a table of rich."""
+    """The board as rich draws it: a line, and a row a member."""
+    from rich.console import Group
     from rich.table import Table
 
     from foedus.core.messages import say
@@ -75,9 +76,9 @@ def _table(board: Board, moment: Any) -> Any:
 
     if not board.run:
         return ""
-    table = Table(title=head_of(board, moment), title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column in COLUMNS:
         table.add_column(say(f"track.head.{column}"), justify="left" if column in ("member", "state") else "right")
     for row in rows_of(board):
         table.add_row(*row)
-    return table
+    return Group(head_of(board, moment), table)

@@ -53,7 +53,7 @@ class Board:
         fields = event.fields
         if event.kind in ("opened", "resumed"):
             self.run, self.rounds, self.round = fields["run"], fields["rounds"], fields["round"]
-            self.roster, self.members = tuple(fields["roster"]), {}
+            self.roster, self.members = tuple(fields.get("roster", ())), {}
             self.step, self.until, self.ended = "", "", None
         elif event.kind == "asked":
             self.round, self.step, self.until = fields["round"], fields["step"], fields["until"]
@@ -67,7 +67,7 @@ class Board:
             self._replied(event)
         elif event.kind == "round":
             self.round, self.until = fields["round"], ""
-            both = {0: fields["start_loss"], fields["round"]: fields["loss"]}
+            both = {0: fields.get("start_loss"), fields["round"]: fields.get("loss")}
             self.losses |= {number: loss for number, loss in both.items() if loss is not None}
         elif event.kind == "ended":
             self.ended, self.until = fields["code"], ""

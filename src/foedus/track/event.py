@@ -7,7 +7,7 @@ coordinator, prove nothing, and hold nothing that its ledger and its members' re
 | `asked` | `round`, `step`, `until` (an instant), `members`, `kept`: who had answered before the run was interrupted |
 | `working` | `member`, `bytes`: the engine took the message to it, so large |
 | `answered`, `refused`, `failed`, `late`, `gone` | `round`, `step`, `member`, `code`, `fields`, `bytes`, `seconds` |
-| `round` | `round`, `used`: members, `weights`, `left_out`: member → code, `loss`, `start_loss`, `state` |
+| `round` | `round`, `used`: members, `weights`, `late` (rounds), `left_out` (code), `loss`, `start_loss`, `state` |
 | `closed` | `outcome`, `rounds`, `released_round`, `state` |
 | `left-out` | `member`, `code`, `reason`: what it measured does not enter the figures |
 | `examined` | `evidence`, `figures`, `credit`: as the records write them |

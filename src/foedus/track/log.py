@@ -85,12 +85,12 @@ class Scribe:
         fields = event.fields
         if event.kind in ("opened", "resumed"):
             names = ("run", "accord", "start", "engine", "rounds")
-            facts = {name: str(fields[name]) for name in names} | {"members": ", ".join(fields["roster"])}
+            facts = {name: str(fields[name]) for name in names} | {"members": ", ".join(fields.get("roster", ()))}
             yield Entry(fields["round"], {}, facts)
         elif event.kind == "asked" and fields["step"] == "train":
             self._began, self._before = event.at, (self._board.bytes_out, self._board.bytes_in)
         elif event.kind == "round":
-            if fields["round"] == 1 and fields["start_loss"]:
+            if fields["round"] == 1 and fields.get("start_loss"):
                 yield Entry(0, {"validation_loss": float(fields["start_loss"])})
             yield Entry(fields["round"], self._values(event))
         elif event.kind == "closed":
@@ -103,12 +103,12 @@ class Scribe:
         fields, board = event.fields, self._board
         values = {
             "members_used": float(len(fields["used"])),
-            "members_left_out": float(len(fields["left_out"])),
+            "members_left_out": float(len(fields.get("left_out", ()))),
             "bytes_out": float(board.bytes_out - self._before[0]),
             "bytes_in": float(board.bytes_in - self._before[1]),
-            **{f"weight/{member}": float(weight) for member, weight in fields["weights"].items()},
+            **{f"weight/{member}": float(weight) for member, weight in fields.get("weights", {}).items()},
         }
-        if fields["loss"]:
+        if fields.get("loss"):
             values["validation_loss"] = float(fields["loss"])
         if self._began:
             values["seconds"] = (parse(event.at) - parse(self._began)).total_seconds()

@@ -20,7 +20,7 @@ def line_of(event: Event) -> str | None:
     """An event as one or more lines of text; None for what is only of interest on a board."""
     fields, kind = event.fields, event.kind
     if kind == "opened":
-        return _say("opened", run=fields["run"], members=_listed(fields["roster"]), rounds=fields["rounds"])
+        return _say("opened", run=fields["run"], members=_listed(fields.get("roster")), rounds=fields["rounds"])
     if kind == "resumed":
         return _say("resumed", run=fields["run"], round=fields["round"])
     if kind == "asked":
@@ -28,9 +28,10 @@ def line_of(event: Event) -> str | None:
     if kind in REPLIES:
         return _reply(event)
     if kind == "round":
-        key = "round" if fields["loss"] else "round-plain"
-        lines = [_say(key, round=fields["round"], loss=loss_text(fields["loss"]))]
-        lines += [_say("left-out", member=member, code=code) for member, code in fields["left_out"].items()]
+        loss = fields.get("loss")
+        lines = [_say("round" if loss else "round-plain", round=fields["round"], loss=loss_text(loss))]
+        lines += [_say("used-late", member=member, rounds=rounds) for member, rounds in fields.get("late", {}).items()]
+        lines += [_say("left-out", member=member, code=code) for member, code in fields.get("left_out", {}).items()]
         return "\n".join(lines)
     if kind == "left-out":
         return _say("dropped", **fields)
