@@ -88,6 +88,8 @@ def test_a_wrong_clause_is_an_error_that_names_its_line(old, new, code, said):
     ("old", "new", "code"),
     [
         ("credit: {name: none}\n", "", "plan.simulated-credit"),
+        ("min_members: 500", "min_members: 500, late: {name: next-round, max_rounds: 2}", "plan.simulated-late"),
+        ("examples: 8", "examples: 4", "plan.simulated-examples"),
         ("seed: scale}", "seed: scale, early_stopping: {}}", "plan.simulated-stopping"),
     ],
 )

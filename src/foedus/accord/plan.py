@@ -245,6 +245,10 @@ def _credit(accord: Accord) -> Iterator[Finding]:
     count = len(accord.contributors)
     if accord.simulated and not isinstance(accord.credit, terms.NoCredit):
         yield problem("plan.simulated-credit", credit=accord.credit.name)
+    if accord.simulated and not isinstance(accord.aggregation.late, terms.Drop):
+        yield problem("plan.simulated-late", late=accord.aggregation.late.name)
+    if accord.simulated and accord.simulated.examples < accord.data.smallest_cell:
+        yield problem("plan.simulated-examples", examples=accord.simulated.examples, smallest=accord.data.smallest_cell)
     if isinstance(accord.credit, terms.Reconstruct) and count > terms.Reconstruct.max_members:
         yield problem("plan.too-many-to-reconstruct", count=count, limit=terms.Reconstruct.max_members)
     if isinstance(accord.credit, terms.AumannShapley) and not accord.aggregation.outer.linear:

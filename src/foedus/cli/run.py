@@ -9,6 +9,7 @@ import typer
 
 from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
+from foedus.cli.simulate import simulate
 from foedus.cli.watch import watching
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ def stop(name: Run) -> None:
     here.say("run.cli.stopping", run=name)
     here.result("run.stop", {"run": name})
     here.next(f"foedus run resume {name}{here.at()}")
+
+
+app.command()(simulate)
 
 
 @app.command("list")
