@@ -22,15 +22,15 @@ def told(fed, kind):
     return [event.fields for event in fed.events if event.kind == kind]
 
 
-def failing(fed, fields):
-    """bank-b does not train: it says that its training diverged, with these fields."""
+def failing(fed, fields, code="train.diverged"):
+    """bank-b does not train: it says that its training diverged, or what `code` says, with these fields."""
 
     def bend(member, asks, handle):
         if member != "bank-b" or not isinstance(asks[0].body, Train):
             return handle()
         parcel = Parcel.from_bytes(handle())
         reply = open_record(Reply, parcel.documents[0])
-        bad = Reply(ask=reply.ask, member=member, outcome="failed", code="train.diverged", fields=fields)
+        bad = Reply(ask=reply.ask, member=member, outcome="failed", code=code, fields=fields)
         return Parcel((bad.sign(private_keys(member)["act"]),), {}).to_bytes()
 
     return bent(fed, bend)
@@ -47,6 +47,13 @@ def test_a_failure_comes_as_a_code_with_its_fields_and_a_text_in_a_field_is_not_
     assert closed["left_out"] == {"bank-b": "train.diverged"}
     assert closed["used"] == ["bank-a", "bank-c"]
     assert "Lee" not in (fed.folder / "runs" / "run-1" / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("code", ["[bold]oh[/bold]", "Patient Lee, row 12", "a" * 101, None])
+def test_a_code_that_is_no_code_is_not_shown(tmp_path, code):
+    fed = quick(tmp_path / "fed", rounds=1)
+    fed.run(deliver=failing(fed, {}, code))
+    assert [one["code"] for one in told(fed, "failed")] == ["run.no-reason"]
 
 
 def test_what_is_told_is_what_is_kept_and_every_asked_member_is_accounted_for(tmp_path):

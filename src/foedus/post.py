@@ -22,7 +22,7 @@ from foedus.core.objects import ObjectStore
 from foedus.core.parcel import Parcel
 from foedus.federate.engine import Engine
 from foedus.federate.rounds import Came
-from foedus.federate.talk import Answer, Answers, Send
+from foedus.federate.talk import Answer, Answers, Send, code_of
 from foedus.records.accord import Accord
 from foedus.records.acts import CloseRound, LeftOut
 from foedus.records.asks import (
@@ -123,7 +123,7 @@ class Post:
                 kind, code = _ENGINE_SAYS.get(one.code, "failed"), one.code
                 break
             if one.reply.outcome != "done":
-                kind, code, fields = one.reply.outcome, one.reply.code or "", safe_fields(one.reply.fields)
+                kind, code, fields = one.reply.outcome, code_of(one.reply), safe_fields(one.reply.fields)
                 break
         self.desk.tell(
             kind, round=send.round, step=send.step, member=member, code=code, fields=fields,

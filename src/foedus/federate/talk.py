@@ -15,7 +15,18 @@ from foedus.records.base import open_record
 from foedus.records.release import Snapshot
 from foedus.state import State, from_bytes, to_bytes
 
-__all__ = ["Answer", "Answers", "Closed", "Gather", "Send", "open_answer", "open_state", "put_state", "sort_out"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Closed",
+    "Gather",
+    "Send",
+    "code_of",
+    "open_answer",
+    "open_state",
+    "put_state",
+    "sort_out",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +87,13 @@ def sort_out(answers: Answers, which: int) -> tuple[dict[str, Answer], list[Left
             case Answer() as answer if answer.reply.outcome == "done":
                 done[member] = answer
             case Answer() as answer:
-                left.append(LeftOut(member=member, code=_code(answer.reply)))
+                left.append(LeftOut(member=member, code=code_of(answer.reply)))
             case LeftOut() as missing:
                 left.append(missing)
     return done, left
 
 
-def _code(reply: Reply) -> str:
+def code_of(reply: Reply) -> str:
     """Why a member did not do it, in its own word if that is a code; it goes into the ledger."""
     code = reply.code or ""
     return code if re.fullmatch(r"[a-z][a-z0-9._-]{0,99}", code) else "run.no-reason"
