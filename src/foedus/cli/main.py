@@ -20,6 +20,7 @@ import typer
 
 from foedus.cli import (
     accord,
+    bench,
     credit,
     data,
     demo,
@@ -55,6 +56,7 @@ runs.app.command("compare")(look.compare)
 runs.app.command("tune")(tune.tune)
 GROUPS = {
     "accord": accord.app,
+    "bench": bench.app,
     "credit": credit.app,
     "data": data.app,
     "gate": gate.app,
@@ -77,7 +79,7 @@ PANELS = {
     "build": ("up", "join", "run", "credit"),
     "release": ("gate", "release", "verify"),
     "record": ("ledger", "journal"),
-    "here": ("doctor",),
+    "here": ("doctor", "bench"),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
 

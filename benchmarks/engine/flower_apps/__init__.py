@@ -1,0 +1,1 @@
+"""The fine-tune of `task.py` as Flower apps."""
