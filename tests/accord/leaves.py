@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from foedus.records import terms
-from foedus.records.accord import Accord, Aggregation, Amendment, Participation, Purpose, ReleaseTerms, Training
+from foedus.records.accord import (
+    Accord,
+    Aggregation,
+    Amendment,
+    Participation,
+    Purpose,
+    ReleaseTerms,
+    Simulated,
+    Training,
+)
 from foedus.records.terms import EarlyStopping, MemberRank
 from foedus.records.tune import Dimension, Tune
 from samples import keys, sample_accord
@@ -90,6 +99,7 @@ def variants() -> tuple[Accord, ...]:
         *others,
         plain.model_copy(update={"training": full, "credit": terms.Reconstruct(), "task": task}),
         plain.model_copy(update={"training": head, "credit": terms.NoCredit(), "version": 2, "prev": plain.digest}),
+        plain.model_copy(update={"members": (), "simulated": Simulated(count=3), "custody": "one-process"}),
     )
 
 

