@@ -195,6 +195,15 @@ def test_oversized_and_garbled_requests_are_refused_and_reported(field, refused)
     assert field.request("/foedus/x", headers={"transfer-encoding": "chunked"})[0] == 411
 
 
+def test_connections_beyond_what_one_address_needs_are_closed_and_reported(field, refused, monkeypatch):
+    monkeypatch.setattr("foedus.wire.gateway._CONNECTIONS_OF_ONE", 0)
+    with pytest.raises(OSError, match=r"."):
+        field.request("/foedus/x")
+    assert [what[:2] for what in refused] == [("wire.too-many", "127.0.0.1")]
+    monkeypatch.undo()
+    assert field.request("/foedus/x")[0] == 200
+
+
 def test_the_hubs_own_paths_reach_the_hub(field):
     status, body = field.request("/foedus/hello", body=b"12345")
     assert (status, json.loads(body)) == (200, ["POST", "/foedus/hello", 5])

@@ -59,7 +59,7 @@ _IDLE_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 10.0
 _HOLD_SECONDS = 15.0  # less than the 30 s that a SuperNode waits for an answer
 _SUPERLINK_SECONDS = 60.0
-_CONNECTIONS, _CONNECTIONS_OF_ONE = 512, 64
+_CONNECTIONS, _CONNECTIONS_OF_ONE = 1024, 512  # many members may come through one address
 _REPORT_SECONDS = 1.0
 
 
@@ -105,6 +105,7 @@ class Gateway:
     _pushed: Counter[str] = field(default_factory=Counter)
     _missing: Counter[str] = field(default_factory=Counter)
     _reported: dict[tuple[str, str], float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def start(
@@ -128,8 +129,8 @@ class Gateway:
             superlink: what nodes are let through to.
             route: answers what comes under `/foedus/`; called in a thread for each connection.
             refused: told of every refusal: a code (`wire.control-refused`, `wire.path-refused`, `wire.too-large`,
-                `wire.garbage`, `wire.node-refused`), the source's address, a detail; at most once a second for one code
-                and source.
+                `wire.garbage`, `wire.too-many`, `wire.node-refused`), the source's address, a detail; at most once a
+                second for one code and source.
             body_limit_bytes: the largest body under `/foedus/`.
             message_limit_bytes: the largest answer of a node.
 
@@ -171,22 +172,24 @@ class Gateway:
 
     def too_much(self, path: str, key: str, size_bytes: int) -> bool:
         """Whether a node sends more than one answer may be."""
-        if path == _PUSH_MESSAGE:
-            self._pushed[key] = 0
-        if path != _PUSH_OBJECT:
-            return False
-        self._pushed[key] += size_bytes
-        return self._pushed[key] > self.message_limit_bytes
+        with self._lock:
+            if path == _PUSH_MESSAGE:
+                self._pushed[key] = 0
+            if path != _PUSH_OBJECT:
+                return False
+            self._pushed[key] += size_bytes
+            return self._pushed[key] > self.message_limit_bytes
 
     def is_whole(self, path: str, key: str, answer: bytes) -> bool:
         """Whether a node has now brought every object that the SuperLink asked it for."""
         from flwr.proto.fleet_pb2 import PushMessagesResponse
 
-        if path == _PUSH_MESSAGE:
-            self._missing[key] = len(PushMessagesResponse.FromString(answer).objects_to_push)
-        else:
-            self._missing[key] -= 1
-        return self._missing[key] == 0
+        with self._lock:
+            if path == _PUSH_MESSAGE:
+                self._missing[key] = len(PushMessagesResponse.FromString(answer).objects_to_push)
+            else:
+                self._missing[key] -= 1
+            return self._missing[key] == 0
 
     def wait_for_message(self, key: str) -> None:
         """Wait until there may be a message for the node with this key, or it is time to answer."""
@@ -216,10 +219,12 @@ class _Server(socketserver.ThreadingTCPServer):
         """Whether there is room for one more connection from this address."""
         with self._lock:
             source = client_address[0]
-            if self._open.total() >= _CONNECTIONS or self._open[source] >= _CONNECTIONS_OF_ONE:
-                return False
-            self._open[source] += 1
-            return True
+            room = self._open.total() < _CONNECTIONS and self._open[source] < _CONNECTIONS_OF_ONE
+            if room:
+                self._open[source] += 1
+        if not room:
+            self.gateway.report("wire.too-many", source, str(_CONNECTIONS_OF_ONE))
+        return room
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """The handshake and the exchange, in a thread of their own."""
