@@ -1,6 +1,8 @@
 """`foedus demo` refuses what it cannot tell; `foedus new --sample` gives its rows and accord to practise with."""
 
 import csv
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +42,33 @@ def test_more_members_than_the_sample_has_banks_is_refused(tmp_path):
     assert not (tmp_path / "p").exists()
     answer = foedus("new", "q", "--sample", at=tmp_path)
     assert (answer.code, answer.data["code"]) == (2, "workspace.bad-option")
+
+
+BASE_ONLY = """
+import sys
+from foedus.cli.main import run
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "numpy", "transformers", "peft", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
+
+
+sys.meta_path.insert(0, Absent())
+hub, member = ["--workspace", "p/hub"], ["--workspace", "p/member-1"]
+for words in (
+    ["new", "p", "--practice", "1", "--names", "member-1,member-2", "--sample"],
+    ["new", "p", "--practice", "2", "--sample"],
+    ["accord", "check", "p/hub/accord.yaml", *hub],
+    ["data", "check", "p/member-1/data.yaml", "--task", "p/hub/accord.yaml", *member],
+    ["data", "card", "p/member-1/data.yaml", "--task", "p/hub/accord.yaml", *member],
+):
+    print(run([*words, "--json"], {}), file=sys.stderr)
+"""
+
+
+def test_a_sample_is_made_checked_and_described_without_the_training_extra(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", BASE_ONLY], cwd=tmp_path, capture_output=True, text=True)
+    codes = [line for line in ended.stderr.splitlines() if line.isdigit()]
+    assert codes == ["2", "0", "0", "0", "0"], ended.stderr
