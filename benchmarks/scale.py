@@ -24,7 +24,6 @@ from pathlib import Path
 from memory import watch
 from page import write_section
 
-from foedus.demo.scenarios import scenario
 from foedus.state.base import base_digest, locate
 
 ROWS = Path(__file__).parents[1] / "src" / "foedus" / "demo" / "data" / "banking77.csv.gz"
