@@ -66,3 +66,9 @@ def test_an_object_that_is_listed_twice_is_refused():
     with pytest.raises(CallerError) as caught:
         Parcel.from_bytes(data)
     assert caught.value.code == "parcel.malformed"
+
+
+def test_an_empty_file_is_told_as_such():
+    with pytest.raises(CallerError) as caught:
+        Parcel.from_bytes(b"")
+    assert caught.value.fields["got"].startswith("0 bytes")

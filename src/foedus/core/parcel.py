@@ -62,7 +62,7 @@ class Parcel:
         """
         end = data.find(b"\n", len(_MAGIC), len(_MAGIC) + _HEADER_LIMIT)
         if not data.startswith(_MAGIC) or end < 0:
-            raise CallerError("parcel.malformed", got=repr(data[:40]))
+            raise CallerError("parcel.malformed", got=f"{len(data)} bytes, {data[:40]!r}")
         header = canonical.decode(data[len(_MAGIC) : end])
         match header:
             case {"documents": list(documents), "objects": list(listed)} if len(header) == 2:
