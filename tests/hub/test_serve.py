@@ -224,10 +224,12 @@ def test_without_a_hub_a_run_over_flower_says_how_to_start_one(apart):
 def test_a_hub_that_could_read_two_members_keys_carries_no_real_run(apart):
     for name in ("bank-a", "bank-b"):
         (apart.hub.folder.parent / name).symlink_to(apart.members[name].folder)
-    hub = apart.up()
+    told = []
+    hub = apart.up(report=told.append)
     try:
         answer = foedus("run", "start", "--engine", "flower", "--workspace", apart.hub.folder)
         assert (answer.code, answer.data["code"]) == (3, "hub.keys-readable")
+        assert [one.fields["code"] for one in told if one.kind == "ended"] == ["hub.keys-readable"]
         assert apart.state().runs == {}
     finally:
         hub.close()

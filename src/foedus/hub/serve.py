@@ -74,6 +74,7 @@ class Hub:
     _control: Any = None
     _thread: threading.Thread | None = None
     _name: str | None = None
+    _begun: bool = False
     _ended: dict[str, dict[str, Any]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _entered: float = field(default_factory=time.monotonic)
@@ -195,11 +196,14 @@ class Hub:
             self.start(read_text(self._marker, limit_bytes=100))
 
     def _carry(self, name: str) -> None:
+        self._begun = False
         try:
             self._run(name)
             self._ended[name] = {}
         except FoedusError as error:
             self._ended[name] = control.error_of(error)
+            if not self._begun:  # the run itself tells how it ended
+                self.report(Event("ended", {"run": name, "code": error.code, "fields": {}}))
         except Exception as error:  # noqa: BLE001 - a bug in a run must not end the hub, and must be seen
             self.report(Event("hub-fault", {"run": name, "trace": traceback.format_exc()}))
             fields = {"kind": type(error).__name__, "message": str(error)[:300], "where": name}
@@ -239,6 +243,7 @@ class Hub:
                 report=self._watch,
                 elsewhere={key.member: _machine(key) for key in node_keys(hub)},
             )
+            self._begun = True
             try:
                 run(hall, name, engine=engine, start=start, carried="flower")
             finally:
