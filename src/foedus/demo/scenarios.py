@@ -138,7 +138,7 @@ def _shop_of(text: str) -> str | None:
 
 
 DESKS = ("desk-a", "desk-b", "desk-c", "desk-d")
-FINANCE_SIZES = {"train": 300, "validation": 60, "test": 80}
+FINANCE_SIZES = {"train": 300, "validation": 60, "test": 200}
 FINANCE_MIX = {
     "desk-a": {"positive": 15, "neutral": 75, "negative": 10},
     "desk-b": {"positive": 60, "neutral": 30, "negative": 10},
