@@ -52,10 +52,11 @@ def measured(command: Sequence[str], *, environment: Mapping[str, str], folder: 
             code: int | None = child.wait(limit)
         except subprocess.TimeoutExpired:
             code = None
-        wall = time.perf_counter() - at
-        watch.stop()
-        _end_all(watch)
-        child.wait()
+        finally:  # also where this program is interrupted
+            wall = time.perf_counter() - at
+            watch.stop()
+            _end_all(watch)
+            child.wait()
     if group is None:
         return Cost(code, began, wall, sum(watch.seconds.values()), "samples", watch.peak / 1024, watch.most)
     used = int((group / "cpuacct.usage").read_text()) / 1e9
