@@ -39,7 +39,7 @@ def test_every_room_has_a_page_with_its_public_names(pages):
         if (folder / "__init__.py").exists() and folder.name != "cli":
             assert f"reference/{folder.name}.md" in pages
     core = pages["reference/core.md"]
-    assert "### `write_atomic(path: Path, data: bytes, *, mode: int=420) -> None`" in core
+    assert "### `write_atomic(path: Path, data: bytes | memoryview, *, mode: int=420) -> None`" in core
     assert "#### `signed_by(public: str) -> bool`" in core.replace("self, ", "")
     assert "_refuse_floats" not in core
 
