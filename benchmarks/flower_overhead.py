@@ -5,7 +5,7 @@
 The base model is the tests' two-layer one and each member has nine training rows, so that the work takes tenths of a
 second and what is left is the way. Seconds beyond the work: over a round's two steps, the slowest member's answer as
 the hub saw it, less the slowest member's own work in that step. CPU beyond the work: of each member's SuperNode and of
-the processes that Flower starts for its messages, a round; the resident process, which does the work, is told apart.
+all below it, a round; the resident process, which does the work, is told apart.
 The first round, in which members prepare their parts, is left out. `floor` is Flower's own in an app that does nothing:
 6.3 s, with four SuperNodes (Flower 1.41, quiet machine; two of its polls are fixed at 3 s).
 """
