@@ -29,6 +29,13 @@ FAILED = Event(
 ROUND = Event("round", {"round": 1, "used": ["bank-a"], "left_out": {"bank-b": "train.diverged"}, "loss": "0.5"})
 
 
+@pytest.fixture(autouse=True)
+def plain_shell(monkeypatch):
+    """Commands that other tests ran in this process leave their options behind."""
+    for option in ("quiet", "as_json"):
+        monkeypatch.setattr(shell(), option, False)
+
+
 @contextmanager
 def terminal(monkeypatch):
     """A terminal as stderr; what it was sent, without the signs that move the cursor."""
