@@ -86,10 +86,13 @@ def check_disk(folder: Path, needed_bytes: int = FREE_BYTES_NEEDED) -> str:
 
 
 def check_base(accord: Accord) -> str:
-    """The base model that the accord pins is here; raises as `open_base`."""
+    """The base model that the accord pins is here and reads texts of the agreed length; raises as `open_base` and
+    `require_reach`.
+    """
+    from foedus.accord import require_reach
     from foedus.state.base import open_base
 
-    open_base(accord.base.source, accord.base.pin)
+    require_reach(accord, open_base(accord.base.source, accord.base.pin))
     return accord.base.source
 
 

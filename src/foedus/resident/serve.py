@@ -253,13 +253,14 @@ class Resident:
         """The base model in memory, once an accord."""
         import torch
 
-        from foedus.accord import compile_plan
+        from foedus.accord import compile_plan, require_reach
         from foedus.state.base import open_base
         from foedus.train.model import build
 
         if self._model is None or self._model[0] != accord.digest:
             torch.set_num_threads(1)  # the bits of a training step depend on it
             plan, base = compile_plan(accord), open_base(accord.base.source, accord.base.pin)
+            require_reach(accord, base)
             self._model = accord.digest, base, build(base, plan.task, plan.method, dropout=plan.craft.dropout)
         return self._model[1], self._model[2]
 
