@@ -10,7 +10,7 @@ import pytest
 from federation import memory_folder
 
 SCRIPT = '''
-import json, resource, sys
+import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,12 @@ from foedus.records.asks import Reply, Train
 from samples import private_keys, sample_accord
 
 folder, size = Path(sys.argv[1]), int(sys.argv[2])
+
+
+def peak():
+    """The most memory that this process has held, in bytes; what `getrusage` says is never below its parent's."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def deliver(member, message):
@@ -45,13 +51,13 @@ desk = Desk(
 engine = InProcess(deliver, workers=1)
 post = Post(desk, keys, accord, "run-1", sha256(b"roster"), 600, engine)
 start = store.put(b"x" * (int(sys.argv[3])))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 answers = post.exchange(Send(1, "train", dict.fromkeys(accord.contributors, (Train(start=start),))))
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = peak()
 engine.close()
 assert all(isinstance(one, Answer) for (one,) in answers.values()), answers
 assert all(one.reply.objects["update"] in store for (one,) in answers.values())
-print(json.dumps((after - before) * 1024))
+print(json.dumps(after - before))
 '''
 
 

@@ -83,6 +83,9 @@ class _Slices(Mapping[str, bytes]):
     def __getitem__(self, name: str) -> bytes:
         return self._data[self._places[name]]
 
+    def __contains__(self, name: object) -> bool:  # what a mapping has by itself would copy the object to see
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
