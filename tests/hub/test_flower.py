@@ -95,6 +95,7 @@ def test_a_run_reaches_the_state_of_one_process_while_strangers_and_forgers_are_
     assert {"wire.control-refused", "wire.node-refused", "wire.too-large"} <= named
 
 
+@pytest.mark.field
 def test_a_member_killed_in_a_round_is_left_out_with_a_reason_and_used_when_it_is_back(field):
     field.pause("bank-d")
     run = field.run("--name", "run-2")
@@ -110,6 +111,7 @@ def test_a_member_killed_in_a_round_is_left_out_with_a_reason_and_used_when_it_i
     assert [one.member for one in second.used] == list(MEMBERS)
 
 
+@pytest.mark.field
 def test_a_hub_killed_in_a_round_carries_on_by_itself_to_the_same_state(field, reference):
     field.ready("bank-d")
     field.pause("bank-d")
@@ -127,6 +129,7 @@ def test_a_hub_killed_in_a_round_carries_on_by_itself_to_the_same_state(field, r
     assert states(field.state(), "run-3") == states_in_one_process(reference, "run-3")
 
 
+@pytest.mark.field
 def test_too_few_members_end_a_run_with_a_clear_error_at_the_deadline_and_it_can_be_resumed(field):
     for member in MEMBERS[1:]:
         field.kill(member)
