@@ -22,7 +22,7 @@ from foedus.release import verify as room
 from foedus.release.bundle import opened
 
 if TYPE_CHECKING:
-    from foedus.serve import Predictor
+    from foedus.serve.predict import Predictor
 
 __all__ = ["Release", "Verification", "read_accord", "verify"]
 
@@ -152,7 +152,7 @@ class Release(View):
 
     def _verified(self) -> Predictor:
         with needs_training("Release.predict"):
-            from foedus.serve import load_predictor
+            from foedus.serve.predict import load_predictor
         seen = self.verify().seen
         if failed := next(iter(seen.failures), None):
             raise failed.error or VerifyError("api.not-verified", code=seen.code, headline=seen.headline)

@@ -159,7 +159,7 @@ def predict(
         accord = _accord(folder)
         if use is not None and use not in accord.purpose.uses:
             raise CallerError("release.use-not-covered", use=use, uses=", ".join(accord.purpose.uses))
-        from foedus.serve import load_predictor
+        from foedus.serve.predict import load_predictor
 
         answers = load_predictor(folder / "model", accord).predict(list(text))
     for one, answer in zip(text, answers, strict=True):

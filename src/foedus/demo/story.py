@@ -202,7 +202,7 @@ def _answers(
 
     They are its first text and those at a third and two thirds of it.
     """
-    from foedus.serve import load_predictor
+    from foedus.serve.predict import load_predictor
 
     official = [row for row in rows if row.member == AUDITOR]
     asked = [official[len(official) * i // 3] for i in range(3)]

@@ -1,5 +1,6 @@
-"""Using a release: a predictor over the model folder of a bundle that was verified."""
+"""Using a release: a server and a predictor over the model folder of a bundle that was verified, and what is kept of
+its traffic.
 
-from foedus.serve.predict import Predictor, load_predictor
-
-__all__ = ["Predictor", "load_predictor"]
+`predict` answers texts; `batcher` puts requests together; `app` speaks the protocols; `store` keeps what the accord's
+clause `serving` lets be kept.
+"""
