@@ -29,6 +29,7 @@ def explain(accord: Accord) -> str:
         ("tuning", _tuning),
         ("gates", _gates),
         ("release", _release),
+        ("monitoring", _monitoring),
         ("ledger", _ledger),
     )
     lines = [say("accord.explain.title", name=accord.name, version=accord.version)]
@@ -228,6 +229,17 @@ def _release(accord: Accord) -> Iterator[str]:
 def _ledger(accord: Accord) -> Iterator[str]:
     count, faults = len(accord.members), accord.ledger.faults
     yield _say("witnesses", needed=accord.ledger.witnesses_needed(count), count=count, faults=faults)
+
+
+def _monitoring(accord: Accord) -> Iterator[str]:
+    if (watch := accord.monitoring) is None:
+        yield _say("monitoring-none")
+        return
+    yield _say("monitoring", measures=_list(say(f"accord.measure.{one}") for one in watch.measures))
+    yield _say("monitoring-sizes", reference=watch.reference, window=watch.window)
+    yield _say("monitoring-level", share=watch.false_alarms, psi=watch.psi, looks=watch.persistence)
+    yield _say("monitoring-cell", count=watch.smallest_cell)
+    yield _say("monitoring-proposers", names=_list(watch.proposers)) if watch.proposers else _say("monitoring-anyone")
 
 
 def _say(name: str, /, **fields: Any) -> str:

@@ -87,6 +87,7 @@ def plan_findings(accord: Accord) -> Iterator[Finding]:
         _tune,
         _gates,
         _release,
+        _monitoring,
     )
     for rule in rules:
         yield from rule(accord)
@@ -309,6 +310,22 @@ def _release(accord: Accord) -> Iterator[Finding]:
         yield problem("plan.rank-unused", rank=release.rank)
     if release.rank is None and stacked and release.form == "adapter":
         yield problem("plan.rank-missing")
+
+
+def _monitoring(accord: Accord) -> Iterator[Finding]:
+    if (watch := accord.monitoring) is None:
+        return
+    parties = {accord.coordinator.name, *(member.name for member in accord.members)}
+    if unknown := set(watch.proposers) - parties:
+        yield problem("plan.unknown-proposer", names=_listed(unknown))
+    if not 0 < Fraction(watch.false_alarms) < 1:
+        got = watch.false_alarms
+        yield problem("plan.out-of-range", clause="monitoring.false_alarms", low="0", high="1", got=got)
+    if Fraction(watch.psi) < 0:
+        yield problem("plan.below-zero", clause="monitoring.psi", got=watch.psi)
+    if min(watch.window, watch.reference) < watch.smallest_cell:
+        sizes = {"window": watch.window, "reference": watch.reference}
+        yield problem("plan.window-too-small", smallest=watch.smallest_cell, **sizes)
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

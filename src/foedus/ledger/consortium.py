@@ -19,6 +19,7 @@ from foedus.records.acts import (
     EnterEvidence,
     EnterVerdicts,
     OpenRun,
+    ProposeRun,
     Publish,
     RegisterCard,
     ReplaceKey,
@@ -34,11 +35,12 @@ __all__ = [
     "Matter",
     "ProposalState",
     "Replacement",
+    "RunProposal",
     "RunState",
     "Tally",
 ]
 
-Matter = Literal["release", "waive", "key", "revoke"]
+Matter = Literal["release", "waive", "key", "revoke", "run"]
 Choice = Literal["approve", "object"]
 
 
@@ -144,6 +146,16 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class RunProposal:
+    """A `run.propose`, and the run that carries it out; its votes are the ballot `("run", entry)`."""
+
+    act: ProposeRun
+    by: str
+    index: int
+    run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Consortium:
     """The state of a consortium after `size` entries.
 
@@ -151,7 +163,8 @@ class Consortium:
     keys in force by (party, purpose); `key_log` all that ever were, each with the index from which it counted.
     `chains` are the digests of each actor's entries in order. `cards` and `runs` are by member and by run name;
     `evidence` and `verdicts` by their digests; `replies` tells whose reply entered a round; `erased` who erased an
-    object; `refusals` how often the hub turned something away, by run (empty outside one), round, code and source.
+    object; `refusals` how often the hub turned something away, by run (empty outside one), round, code and source;
+    `run_proposals` the runs that were proposed, by the digest of the entry.
     """
 
     size: int = 0
@@ -176,6 +189,7 @@ class Consortium:
     replacements: Mapping[str, Replacement] = field(default_factory=dict)
     erased: Mapping[str, str] = field(default_factory=dict)
     refusals: Mapping[tuple[str, int, str, str], int] = field(default_factory=dict)
+    run_proposals: Mapping[str, RunProposal] = field(default_factory=dict)
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -220,13 +234,18 @@ class Consortium:
         return voters(self.accord, self.left, self.replacements.get(subject) if matter == "key" else None)
 
     def matter_of(self, subject: str) -> Matter:
-        """What a vote on this digest would now be about: a proposal's release or revocation, a key, else a waiver."""
+        """What a vote on this digest would now be about: a proposal's release or revocation, a key, a run, else a
+        waiver.
+        """
         if proposal := self.proposals.get(subject):
             return "revoke" if proposal.published else "release"
+        if subject in self.run_proposals:
+            return "run"
         return "key" if subject in self.replacements else "waive"
 
     def tally(self, subject: str, *, matter: Matter | None = None) -> Tally:
-        """The count on a subject: signatures under an accord, or votes on a proposal, waiver, key or revocation.
+        """The count on a subject: signatures under an accord, or votes on a proposal, waiver, key, revocation or
+        run.
 
         The quorum is `release.quorum` for a release, `ratification` for the first accord, `amendment.quorum` of the
         accord in force for all else.

@@ -16,7 +16,7 @@ from foedus.core.clock import parse
 from foedus.core.envelope import unb64
 from foedus.core.errors import CallerError
 from foedus.core.keys import verify
-from foedus.ledger.consortium import Ballot, Card, Consortium, ProposalState, Replacement, RunState, voters
+from foedus.ledger.consortium import Ballot, Card, Consortium, ProposalState, Replacement, RunProposal, RunState, voters
 from foedus.records import acts, terms
 from foedus.records.accord import Accord, Member
 from foedus.records.acts import Lists, possession_message, put_together, rotation_message
@@ -62,6 +62,7 @@ class Draft:
     replacements: dict[str, Replacement] = field(default_factory=dict)
     erased: dict[str, str] = field(default_factory=dict)
     refusals: dict[tuple[str, int, str, str], int] = field(default_factory=dict)
+    run_proposals: dict[str, RunProposal] = field(default_factory=dict)
 
     def view(self) -> Consortium:
         """The draft read as a consortium: it shares the draft's mappings and is for use within one rule."""
@@ -287,6 +288,33 @@ def _meets_terms(accord: Accord, member: Member, act: acts.RegisterCard) -> None
 # ── runs ─────────────────────────────────────────────────────────────────────
 
 
+@_rule(acts.ProposeRun)
+def _propose_run(draft: Draft, site: Site, act: acts.ProposeRun) -> None:
+    _released_state(draft, act.release)
+    draft.run_proposals[site.entry] = RunProposal(act, site.actor, site.index)
+
+
+def _released_state(draft: Draft, release: str) -> str:
+    """The digest of the state of a release that is in use."""
+    state = draft.proposals.get(release)
+    if state is None or state.published is None or state.revoked is not None:
+        raise Refused("not-in-use", digest=release)
+    return state.proposal.state
+
+
+def _carries_out(draft: Draft, act: acts.OpenRun, proposal: str) -> None:
+    """A run of a proposal: it was approved, no run carried it out before, and it starts from the release's state."""
+    found, ballot = draft.run_proposals.get(proposal), draft.ballots.get(("run", proposal))
+    if found is None or ballot is None or ballot.outcome != "approved" or act.trial is not None:
+        raise Refused("not-approved", digest=proposal, matter="run")
+    before = draft.runs[found.run] if found.run else None
+    if before is not None and (before.close is None or before.close.outcome != "failed"):
+        raise Refused("run-twice", run=before.opened.run)
+    if act.start != (state := _released_state(draft, found.act.release)):
+        raise Refused("other-start", run=act.run, expected=state, got=act.start)
+    draft.run_proposals[proposal] = replace(found, run=act.run)
+
+
 @_rule(acts.OpenRun)
 def _open_run(draft: Draft, site: Site, act: acts.OpenRun) -> None:
     accord, digest = _in_force(draft)
@@ -304,6 +332,8 @@ def _open_run(draft: Draft, site: Site, act: acts.OpenRun) -> None:
         _meets_terms(accord, free[name], draft.cards[name].act)
     if act.trial is not None and (accord.tune is None or not accord.tune.permits(act.trial)):
         raise Refused("against-clause", clause="tune", expected="–", got=str(act.trial.number))
+    if act.proposal is not None:
+        _carries_out(draft, act, act.proposal)
     cards = {name: draft.cards[name].act for name in act.roster}
     draft.runs[act.run] = RunState(act, digest, site.index, cards)
 
@@ -503,7 +533,10 @@ def _votable(draft: Draft, matter: str, subject: str) -> None:
         "release": proposal is not None and proposal.proposal.accord == draft.accord_digest,
         "revoke": proposal is not None and proposal.published is not None and proposal.revoked is None,
         "key": subject in draft.replacements,
-        "waive": proposal is None and subject not in draft.replacements and subject not in draft.accords,
+        "run": subject in draft.run_proposals,
+        "waive": not any(
+            subject in others for others in (draft.proposals, draft.replacements, draft.accords, draft.run_proposals)
+        ),
     }
     if not known[matter]:
         raise Refused("unknown-subject", digest=subject, what=matter)
@@ -624,11 +657,20 @@ def entitled(draft: Draft, kind: str, actor: str, body: Any) -> str | None:
     if kind in ("key.rotate", "key.replace", "object.erase"):
         has_left = accord.member(actor) is not None and actor in draft.left and kind != "key.replace"
         return None if is_member or is_coordinator or has_left else "a party of the accord in force"
+    if kind == "run.propose":
+        may = actor in _proposers(accord) and (is_member or is_coordinator)
+        return None if may else ", ".join(_proposers(accord))
     if kind in ("member.leave", "data.register", "vote.cast"):
         return None if is_member else "a member that signed the accord in force and has not left"
     if kind == "vote.close" and is_member and _about_the_coordinator(draft, accord, body):
         return None
     return None if is_coordinator else "the coordinator"
+
+
+def _proposers(accord: Accord) -> tuple[str, ...]:
+    """The parties that may propose a run: those that the accord names, else all."""
+    named = accord.monitoring.proposers if accord.monitoring else ()
+    return named or (accord.coordinator.name, *(member.name for member in accord.members))
 
 
 def _about_the_coordinator(draft: Draft, accord: Accord, body: acts.CloseVote) -> bool:

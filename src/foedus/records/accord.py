@@ -15,8 +15,22 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from foedus.core.keys import simulated_key
 from foedus.records import terms
-from foedus.records.base import BasisPoints, Day, Digest, Int, ListOf, Name, Positive, PublicKey, Record, SetOf, Text
+from foedus.records.base import (
+    BasisPoints,
+    Day,
+    Digest,
+    Int,
+    ListOf,
+    Name,
+    Positive,
+    PublicKey,
+    Record,
+    SetOf,
+    Sparse,
+    Text,
+)
 from foedus.records.tune import Tune
+from foedus.records.watch import Monitoring
 
 __all__ = [
     "Accord",
@@ -239,10 +253,11 @@ class LedgerTerms(Record):
         return (members + self.faults) // 2 + 1
 
 
-class Accord(Record):
+class Accord(Sparse):
     """The agreement. `prev` is the digest of the accord that this one amends; none for the first."""
 
     kind: ClassVar[str] = "accord"
+    later: ClassVar[frozenset[str]] = frozenset({"monitoring"})
 
     accord: Literal["foedus/v1"] = "foedus/v1"
     name: Name
@@ -268,6 +283,7 @@ class Accord(Record):
     tune: Tune | None = None
     gates: ListOf[terms.Gate] = Field(min_length=1)
     release: ReleaseTerms
+    monitoring: Monitoring | None = None
 
     @model_validator(mode="after")
     def _names_are_distinct_and_sorted(self) -> Accord:

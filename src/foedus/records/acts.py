@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from foedus.core.errors import CallerError
-from foedus.records.base import Code, Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Text
+from foedus.records.base import Code, Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Sparse, Text
 from foedus.records.release import LateReply
 from foedus.records.tune import Trial
+from foedus.records.watch import ExpectedGain
 
 __all__ = [
     "BODIES",
@@ -32,6 +33,7 @@ __all__ = [
     "OpenRun",
     "Propose",
     "ProposeAccord",
+    "ProposeRun",
     "Publish",
     "Refuse",
     "RegisterCard",
@@ -114,14 +116,30 @@ Carried = Literal["inprocess", "flower"]
 """By which engine asks and replies travel; the states are the same on one kind of machine."""
 
 
-class OpenRun(Record):
+class ProposeRun(Record):
+    """`run.propose`, by whom the accord's `monitoring.proposers` lets: a run that starts from the state of a release.
+
+    `release` is the digest of the release's proposal, `evidence` those of the reports that it rests on. It may be
+    opened once a vote on this entry, with matter `run`, has passed.
+    """
+
+    kind: ClassVar[str] = "run.propose"
+    release: Digest
+    why: str = Field(min_length=1, max_length=2000)
+    evidence: ListOf[Digest] = Field(min_length=1, max_length=100)
+    gain: ExpectedGain
+
+
+class OpenRun(Sparse):
     """`run.open`, by the coordinator: roster, start state, engine and numerics (versions, CPU capability, threads).
 
     `lists`: where the roster stands when it is too long for an entry (`Lists`). `trial`: the settings that the search
-    tries in this run; it is neither examined nor released.
+    tries in this run; it is neither examined nor released. `proposal`: the approved `run.propose` that this run carries
+    out; its start state is then the one of the release that this names.
     """
 
     kind: ClassVar[str] = "run.open"
+    later: ClassVar[frozenset[str]] = frozenset({"proposal"})
     run: Name
     roster: ListOf[Name]
     lists: Digest | None = None
@@ -129,6 +147,7 @@ class OpenRun(Record):
     engine: Carried
     numerics: dict[str, Text]
     trial: Trial | None = None
+    proposal: Digest | None = None
 
 
 class Used(Record):
@@ -219,7 +238,7 @@ class Vote(Record):
     kind: ClassVar[str] = "vote.cast"
     subject: Digest
     choice: Literal["approve", "object"]
-    matter: Literal["release", "waive", "key", "revoke"]
+    matter: Literal["release", "waive", "key", "revoke", "run"]
     reason: str = Field(default="", max_length=2000)
 
 
@@ -228,7 +247,7 @@ class CloseVote(Record):
 
     kind: ClassVar[str] = "vote.close"
     subject: Digest
-    matter: Literal["release", "waive", "key", "revoke"]
+    matter: Literal["release", "waive", "key", "revoke", "run"]
     outcome: Literal["approved", "rejected"]
 
 
@@ -327,8 +346,8 @@ def _lists_of(act: Record) -> list[str]:
 BODIES: dict[str, type[Record]] = {
     body.kind: body
     for body in (
-        ProposeAccord, SignAccord, Leave, RotateKey, ReplaceKey, RegisterCard, OpenRun, CloseRound, CloseRun,
-        EnterEvidence, EnterVerdicts, Propose, Vote, CloseVote, Publish, Revoke, Refuse, Erase,
+        ProposeAccord, SignAccord, Leave, RotateKey, ReplaceKey, RegisterCard, ProposeRun, OpenRun, CloseRound,
+        CloseRun, EnterEvidence, EnterVerdicts, Propose, Vote, CloseVote, Publish, Revoke, Refuse, Erase,
     )
 }  # fmt: skip
 

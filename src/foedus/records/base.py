@@ -14,7 +14,16 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 from unicodedata import normalize
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    model_serializer,
+)
 from pydantic.functional_validators import AfterValidator
 
 from foedus.core import canonical
@@ -38,6 +47,7 @@ __all__ = [
     "PublicKey",
     "Record",
     "SetOf",
+    "Sparse",
     "Text",
     "decimal",
     "open_record",
@@ -213,6 +223,19 @@ class Record(BaseModel):
             name = cls.kind or cls.__name__
             raise CallerError("records.malformed", kind=name, where="(whole)", got="another spelling")
         return record
+
+
+class Sparse(Record):
+    """A record with fields that came `later`: they are left out of its bytes where they are null, so that what was
+    signed before them keeps its digest.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {name: value for name, value in data.items() if name not in self.later or value is not None}
 
 
 R = TypeVar("R", bound=Record)
