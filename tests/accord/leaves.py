@@ -17,6 +17,7 @@ from foedus.records.accord import (
     Simulated,
     Training,
 )
+from foedus.records.serving import Serving
 from foedus.records.terms import EarlyStopping, MemberRank
 from foedus.records.tune import Dimension, Tune
 from samples import keys, sample_accord
@@ -52,6 +53,8 @@ _WORDS = {
     "bfloat16": "float32",
     "contributor": "auditor",
     "auditor": "contributor",
+    "stop": "warn",
+    "warn": "stop",
 }
 
 
@@ -73,6 +76,7 @@ def variants() -> tuple[Accord, ...]:
             participation=Participation(members=("bank-a", "bank-b"), tags=("north", "south"), sample=2),
             late=terms.NextRound(),
         ),
+        serving=Serving(review_below_bp=6000, keep_texts_days=30),
         tune=Tune(
             trials=4,
             rounds=2,

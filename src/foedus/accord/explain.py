@@ -10,6 +10,7 @@ from foedus.core.messages import say
 from foedus.records import terms
 from foedus.records.accord import Accord, Participation, needed
 from foedus.records.base import decimal
+from foedus.records.serving import Serving
 
 __all__ = ["explain"]
 
@@ -29,6 +30,7 @@ def explain(accord: Accord) -> str:
         ("tuning", _tuning),
         ("gates", _gates),
         ("release", _release),
+        ("serving", _serving),
         ("monitoring", _monitoring),
         ("ledger", _ledger),
     )
@@ -229,6 +231,20 @@ def _release(accord: Accord) -> Iterator[str]:
 def _ledger(accord: Accord) -> Iterator[str]:
     count, faults = len(accord.members), accord.ledger.faults
     yield _say("witnesses", needed=accord.ledger.witnesses_needed(count), count=count, faults=faults)
+
+
+def _serving(accord: Accord) -> Iterator[str]:
+    if accord.serving is None:
+        yield _say("serving-none")
+    serving = accord.serving or Serving()
+    yield _say("serving-refresh", seconds=serving.refresh_seconds)
+    yield _say(f"serving-{serving.on_change}")
+    if serving.review_below_bp:
+        yield _say("serving-review", share=_share(serving.review_below_bp))
+    else:
+        yield _say("serving-review-none")
+    days = serving.keep_texts_days
+    yield _say("serving-texts", days=days) if days else _say("serving-texts-none")
 
 
 def _monitoring(accord: Accord) -> Iterator[str]:

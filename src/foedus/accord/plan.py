@@ -87,6 +87,7 @@ def plan_findings(accord: Accord) -> Iterator[Finding]:
         _tune,
         _gates,
         _release,
+        _serving,
         _monitoring,
     )
     for rule in rules:
@@ -310,6 +311,18 @@ def _release(accord: Accord) -> Iterator[Finding]:
         yield problem("plan.rank-unused", rank=release.rank)
     if release.rank is None and stacked and release.form == "adapter":
         yield problem("plan.rank-missing")
+
+
+def _serving(accord: Accord) -> Iterator[Finding]:
+    if (serving := accord.serving) is None:
+        return
+    if serving.keep_texts_days < 0:
+        yield problem("plan.below-zero", clause="serving.keep_texts_days", got=serving.keep_texts_days)
+    if serving.review_below_bp and not serving.keep_texts_days:
+        yield problem("plan.review-without-texts", share=_percent(serving.review_below_bp))
+    if serving.refresh_seconds > accord.release.fresh_days * 86_400:
+        days = accord.release.fresh_days
+        yield problem("plan.refresh-too-seldom", got=serving.refresh_seconds, days=days)
 
 
 def _monitoring(accord: Accord) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from foedus.records.base import (
     Sparse,
     Text,
 )
+from foedus.records.serving import Serving
 from foedus.records.tune import Tune
 from foedus.records.watch import Monitoring
 
@@ -257,7 +258,7 @@ class Accord(Sparse):
     """The agreement. `prev` is the digest of the accord that this one amends; none for the first."""
 
     kind: ClassVar[str] = "accord"
-    later: ClassVar[frozenset[str]] = frozenset({"monitoring"})
+    later: ClassVar[frozenset[str]] = frozenset({"monitoring", "serving"})
 
     accord: Literal["foedus/v1"] = "foedus/v1"
     name: Name
@@ -283,6 +284,7 @@ class Accord(Sparse):
     tune: Tune | None = None
     gates: ListOf[terms.Gate] = Field(min_length=1)
     release: ReleaseTerms
+    serving: Serving | None = None
     monitoring: Monitoring | None = None
 
     @model_validator(mode="after")
