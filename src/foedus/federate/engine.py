@@ -12,6 +12,7 @@ reply is there, and is asked nothing in between.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import signal
 import time
@@ -188,6 +189,7 @@ def _received(worker: _Worker) -> bytes | str | None:
 def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
     """A worker: messages in, replies out, until the pipe closes."""
     other.close()
+    gc.freeze()  # a collection here would write to every object's page, and each worker hold them all for itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the coordinator's to handle
     while True:
         try:
