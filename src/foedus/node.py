@@ -35,7 +35,7 @@ from foedus.core.keys import PrivateKey
 from foedus.core.objects import ObjectStore
 from foedus.core.parcel import Parcel
 from foedus.records.accord import Accord
-from foedus.records.asks import Ask, Place, Reply, safe_fields
+from foedus.records.asks import Ask, Place, Reply, Train, safe_fields
 from foedus.records.base import open_record
 from foedus.workspace.journal import Event, Journal
 
@@ -56,8 +56,9 @@ def place_name(place: Place) -> str:
 class Node:
     """A member's side. `shelf` is made when the first ask needs it: its data and the base model stay on this machine.
 
-    `asker` is the coordinator's public act key in force, by the member's own copy of the ledger. `folder` holds the
-    journal, replies and private states; they are this member's alone.
+    `asker` is the coordinator's public act key in force, by the member's own copy of the ledger. `started` tells from
+    the same copy the digest of the state that a run starts from, None of a run that it does not hold. `folder` holds
+    the journal, replies and private states; they are this member's alone.
     """
 
     member: str
@@ -68,6 +69,7 @@ class Node:
     folder: Path
     make_shelf: Callable[[], Shelf]
     clock: Clock
+    started: Callable[[str], str | None] = lambda _: None
     _shelf: Shelf | None = field(default=None, repr=False)
 
     @cached_property
@@ -126,7 +128,7 @@ class Node:
         place = place_name(ask.place)
 
         # (3) The clause.
-        if clause := self._forbidden(name, ask, place):
+        if clause := self._forbidden(name, ask, place) or self._other_start(ask, objects):
             reply = Reply(ask=name, member=self.member, outcome="refused", code=clause)
             return self._close(name, place, "refused", reply, {}, {}, detail=clause)
 
@@ -163,6 +165,20 @@ class Node:
         if (taken := self.journal.at_place(place)) and taken.ask != name:
             return "node.place-taken"
         return permit(self.accord, ask, member=self.member, today=date(now.year, now.month, now.day))
+
+    def _other_start(self, ask: Ask, objects: Mapping[str, bytes]) -> str | None:
+        """Training begins where everybody was told that the run starts, whether at the base model or at a release."""
+        if not isinstance(ask.body, Train) or ask.place.round != 1:
+            return None
+        expected = self.started(ask.place.run)
+        if expected is None or ask.body.start not in objects:
+            return None
+        from foedus.state import digest, from_bytes
+
+        try:
+            return None if digest(from_bytes(objects[ask.body.start])) == expected else "node.other-start"
+        except FoedusError:
+            return "node.other-start"
 
     def _work(self, ask: Ask, objects: Mapping[str, bytes]) -> Answered:
         from foedus.federate.answer import answer

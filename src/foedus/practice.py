@@ -31,7 +31,7 @@ from foedus.run import Hall, Outcome, Prune, next_name, run, run_trial, start_of
 from foedus.search import Found, search
 from foedus.state import State, from_bytes
 from foedus.state.base import open_base
-from foedus.track.event import Report
+from foedus.track.event import Event, Report
 from foedus.train.export import export
 from foedus.train.model import Model, build
 from foedus.workspace import (
@@ -190,11 +190,13 @@ def run_here(
     practice: Practice,
     *,
     name: str | None = None,
+    proposal: str | None = None,
     workers: int | None = None,
     report: Report = lambda _: None,
     clock: Clock = now,
 ) -> Outcome:
-    """Carry a run to its end: the one of this name, the one that is open, or a new one.
+    """Carry a run to its end: the one of this name, the one that is open, or a new one, which may carry out an approved
+    `proposal` and then starts from a release.
 
     Raises:
         RunError: `workspace.busy` while another run holds this workspace; as `run.run`.
@@ -203,7 +205,7 @@ def run_here(
     with _ready(practice, workers, report, clock) as ready:
         name = name or next_name(practice.state())
         with ready.carrying(name) as (hall, engine):
-            return run(hall, name, engine=engine, start=ready.start)
+            return run(hall, name, engine=engine, start=ready.start, proposal=proposal)
 
 
 def tune_here(
@@ -245,7 +247,7 @@ class _Ready:
             store=hub.objects,
             folder=hub.folder / "runs" / name,
             clock=self.clock,
-            report=self.report,
+            report=self._shared,
         )
         shelves = _Shelves(self.practice, self.accord, self.base, self.model, name)
         here = nodes(self.practice, shelves, clock=self.clock)
@@ -257,6 +259,12 @@ class _Ready:
             yield hall, engine
         finally:
             engine.close()
+
+    def _shared(self, event: Event) -> None:
+        """Tell on what happens; once a run is open, every member's copy of the ledger says so, before it is asked."""
+        if event.kind == "opened":
+            self.practice.share_ledger()
+        self.report(event)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The hall, the coordinator's side: one run from top to bottom.
 
 (1) an accord is in force today, and its plan can work;
-(2) the base model is the pinned one; the start state is drawn from the public seed and travels as bytes;
+(2) the base model is the pinned one; the start state is drawn from the public seed, or is the one of the release that
+    an approved proposal names, and travels as bytes;
 (3) `run.open`: roster, start state, numerics;
 (4) rounds: the conversation yields asks, the engine carries them, replies are verified and stored as they arrive, and
     each round ends with `round.close`: the only point a run resumes from;
@@ -27,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from foedus.accord import compile_plan, in_force_on, require_reach
 from foedus.core.clock import Clock
-from foedus.core.errors import FoedusError, RunError
+from foedus.core.errors import CallerError, FoedusError, RunError
+from foedus.core.objects import ObjectStore
 from foedus.core.rng import PublicRng
 from foedus.examine import credit_report, examination
 from foedus.examine.figures import read_counts
@@ -50,13 +52,13 @@ from foedus.records.evidence import CreditReport, Examination
 from foedus.records.plan import Plan
 from foedus.records.release import Snapshot
 from foedus.records.tune import Trial
-from foedus.state import State, digest, to_bytes
+from foedus.state import State, check_alike, digest, to_bytes
 from foedus.track.kept import EVENTS, goes_on
 
 if TYPE_CHECKING:
     from foedus.train.model import Model
 
-__all__ = ["Hall", "Outcome", "next_name", "numerics", "run", "run_trial", "start_of"]
+__all__ = ["Hall", "Outcome", "next_name", "numerics", "released_start", "run", "run_trial", "start_of"]
 
 Prune = Callable[[int, str], bool]
 """Told of a round and the validation loss after it, whether a trial ends there."""
@@ -138,18 +140,54 @@ def next_name(state: Consortium) -> str:
     return f"run-{len(runs) + 1}"
 
 
-def run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried = "inprocess") -> Outcome:
+def run(
+    hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried = "inprocess", proposal: str | None = None
+) -> Outcome:
     """Carry the run of this name to its end, from wherever it stands. Whoever watches is told how it ended.
 
-    `carried` says by which engine a new run is opened; one that is open may go on over another.
+    `carried` says by which engine a new run is opened; one that is open may go on over another. `proposal`: the
+    `run.propose` that a new run carries out; it then starts from that release's state instead of `start`.
 
     Raises:
-        CallerError: the accord's plan cannot work.
-        RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.other-accord`, `run.other-start`,
-            `run.over`, `run.too-few-members`, `run.stopped`.
+        CallerError: the accord's plan cannot work; `run.no-such-proposal`.
+        RunError: `run.no-accord`, `run.not-in-force`, `run.no-cards`, `run.other-accord`, `run.other-proposal`,
+            `run.other-start`, `run.over`, `run.too-few-members`, `run.start-does-not-fit`, `run.stopped`.
     """
     with _telling_the_end(hall, name):
-        return _run(hall, name, engine=engine, start=start, carried=carried)
+        known = hall.ledger.state()
+        proposal = _carried_out(known, name, proposal)
+        if proposal is not None:
+            start = released_start(known, hall.store, proposal, like=start)
+        return _run(hall, name, engine=engine, start=start, carried=carried, proposal=proposal)
+
+
+def _carried_out(known: Consortium, name: str, proposal: str | None) -> str | None:
+    """The proposal that a run carries out: what its opening says, or for a new run what is asked."""
+    if name not in known.runs:
+        return proposal
+    opened = known.runs[name].opened.proposal
+    if proposal not in (None, opened):
+        raise RunError("run.other-proposal", run=name, expected=opened or "–", got=proposal)
+    return opened
+
+
+def released_start(known: Consortium, store: ObjectStore, proposal: str, *, like: State) -> State:
+    """The state of the release that a proposed run starts from, as the run that made it left it in the store.
+
+    Raises:
+        CallerError: `run.no-such-proposal`; `objects.missing` for what is kept no longer.
+        RunError: `run.start-does-not-fit` where the accord in force trains other tensors than `like`.
+    """
+    if proposal not in known.run_proposals:
+        raise CallerError("run.no-such-proposal", got=proposal, known=", ".join(known.run_proposals) or "–")
+    release = known.proposals[known.run_proposals[proposal].act.release].proposal
+    last = Snapshot.from_bytes(store.get(known.runs[release.run].closes[-1].snapshot))
+    state = open_state(store, last.best_state, what="the release's state")
+    try:
+        check_alike(like, state)
+    except CallerError as error:
+        raise RunError("run.start-does-not-fit", release=f"{release.name} {release.version}") from error
+    return state
 
 
 def run_trial(
@@ -197,9 +235,9 @@ class _Closed:
     this: RunState
 
 
-def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried) -> Outcome:
+def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carried, proposal: str | None) -> Outcome:
     # (1) to (5)
-    done = _to_the_close(hall, name, engine, start, carried)
+    done = _to_the_close(hall, name, engine, start, carried, proposal=proposal)
     plan, post, snapshot, closes = done.plan, done.post, done.snapshot, done.this
     assert closes.close is not None  # noqa: S101 - it was closed just now, or before
     state = closes.close.state
@@ -228,7 +266,7 @@ def _run(hall: Hall, name: str, *, engine: Engine, start: State, carried: Carrie
 
 def _to_the_close(
     hall: Hall, name: str, engine: Engine, start: State, carried: Carried, *,
-    trial: Trial | None = None, prune: Prune = lambda *_: False,
+    trial: Trial | None = None, prune: Prune = lambda *_: False, proposal: str | None = None,
 ) -> _Closed:  # fmt: skip
     # (1) An accord is in force, and its plan can work.
     known = hall.ledger.state()
@@ -238,7 +276,7 @@ def _to_the_close(
     # (2), (3) Open the run, or find it open.
     fresh = name not in known.runs
     if fresh:
-        _open(hall, known, plan, name, start, carried)
+        _open(hall, known, plan, name, start, carried, proposal)
         known = hall.ledger.state()
     this = known.runs[name]
     if this.accord != accord.digest:
@@ -287,7 +325,9 @@ def _accord_in_force(known: Consortium, clock: Clock) -> Accord:
     return known.accord
 
 
-def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State, carried: Carried) -> None:
+def _open(
+    hall: Hall, known: Consortium, plan: Plan, name: str, start: State, carried: Carried, proposal: str | None
+) -> None:
     """Write `run.open`: the contributors that registered a card and have not left."""
     here = {member.name for member in known.members}
     roster = tuple(m for m in plan.members if m in known.cards and m in here and m not in known.frozen)
@@ -300,7 +340,7 @@ def _open(hall: Hall, known: Consortium, plan: Plan, name: str, start: State, ca
     opened = OpenRun(
         run=name, roster=roster, start=digest(start), engine=carried,
         numerics=numerics(plan.craft.precision) | dict(hall.elsewhere),
-        trial=plan.trial,
+        trial=plan.trial, proposal=proposal,
     )  # fmt: skip
     _record(hall, opened, [to_bytes(start)])
 

@@ -203,7 +203,7 @@ def test_one_hub_a_workspace_and_one_run_at_a_time(apart):
         hub._name, hub._thread = "run-7", threading.Thread(target=threading.Event().wait, args=(2,))
         hub._thread.start()
         with pytest.raises(RunError) as caught:
-            control.ask(apart.hub.folder, "start", name="run-8")
+            control.ask(apart.hub.folder, "start", name="run-8", proposal="")
         assert (caught.value.code, caught.value.fields["run"]) == ("hub.busy", "run-7")
         with pytest.raises(CallerError) as refused:
             control.ask(apart.hub.folder, "shutdown")

@@ -16,8 +16,11 @@ from foedus.workspace import consortium, open_workspace
 __all__ = ["follow"]
 
 
-def follow(folder: Path, name: str | None, *, report: Report, pause: Callable[[], None]) -> Outcome:
-    """Have the hub carry a run, and tell what happens until it ends; who follows may leave without ending it.
+def follow(
+    folder: Path, name: str | None, *, report: Report, pause: Callable[[], None], proposal: str | None = None
+) -> Outcome:
+    """Have the hub carry a run, which may carry out an approved `proposal`, and tell what happens until it ends; who
+    follows may leave without ending it.
 
     `pause` is called between two looks.
 
@@ -25,7 +28,7 @@ def follow(folder: Path, name: str | None, *, report: Report, pause: Callable[[]
         RunError: `hub.not-up`, also when the hub goes away meanwhile; `hub.busy`.
         FoedusError: with what the run ended, as `run.run`.
     """
-    begun = control.ask(folder, "start", name=name or "")
+    begun = control.ask(folder, "start", name=name or "", proposal=proposal or "")
     run, offset = str(begun["run"]), int(begun["offset"])
     path = folder / "runs" / run / EVENTS
     while True:

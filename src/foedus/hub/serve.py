@@ -165,8 +165,9 @@ class Hub:
         """The run that is being carried."""
         return self._name if self._thread is not None and self._thread.is_alive() else None
 
-    def start(self, name: str | None = None) -> str:
-        """Begin to carry a run: the one of this name, the one that is open, or a new one; gives its name.
+    def start(self, name: str | None = None, proposal: str | None = None) -> str:
+        """Begin to carry a run: the one of this name, the one that is open, or a new one, which may carry out an
+        approved `proposal`; gives its name.
 
         Raises: RunError: `hub.busy` while it carries another.
         """
@@ -180,9 +181,9 @@ class Hub:
             name = name or next_name(self._ledger().state())
             self._ended.pop(name, None)
             (self.workspace.folder / "runs" / name / "stop").unlink(missing_ok=True)
-            write_atomic(self._marker, name.encode())
+            write_atomic(self._marker, f"{name} {proposal or ''}".strip().encode())
             self._name = name
-            self._thread = threading.Thread(target=self._carry, args=(name,), daemon=True, name=f"run {name}")
+            self._thread = threading.Thread(target=self._carry, args=(name, proposal), daemon=True, name=f"run {name}")
             self._thread.start()
             return name
 
@@ -193,12 +194,13 @@ class Hub:
 
     def _resume(self) -> None:
         if self._marker.exists():
-            self.start(read_text(self._marker, limit_bytes=100))
+            name, _, proposal = read_text(self._marker, limit_bytes=200).partition(" ")
+            self.start(name, proposal or None)
 
-    def _carry(self, name: str) -> None:
+    def _carry(self, name: str, proposal: str | None) -> None:
         self._begun = False
         try:
-            self._run(name)
+            self._run(name, proposal)
             self._ended[name] = {}
         except FoedusError as error:
             self._ended[name] = control.error_of(error)
@@ -211,7 +213,7 @@ class Hub:
         self._marker.unlink(missing_ok=True)
         self.refusals.enter(self._ledger().record)
 
-    def _run(self, name: str) -> None:
+    def _run(self, name: str, proposal: str | None) -> None:
         import torch
 
         from foedus.accord import compile_plan
@@ -245,7 +247,7 @@ class Hub:
             )
             self._begun = True
             try:
-                run(hall, name, engine=engine, start=start, carried="flower")
+                run(hall, name, engine=engine, start=start, carried="flower", proposal=proposal)
             finally:
                 engine.close()
 
@@ -260,17 +262,17 @@ class Hub:
 
     def _handle(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         match request:
-            case {"ask": "start", "name": str(name)} if len(request) == 2:
-                return self._started(name or None)
+            case {"ask": "start", "name": str(name), "proposal": str(proposal)} if len(request) == 3:
+                return self._started(name or None, proposal or None)
             case {"ask": "standing", "run": str(name)} if len(request) == 2:
                 return {"running": self.running == name, "ended": self._ended.get(name)}
         raise CallerError("hub.no-such-path", got=str(request)[:100])
 
-    def _started(self, name: str | None) -> Mapping[str, Any]:
+    def _started(self, name: str | None, proposal: str | None) -> Mapping[str, Any]:
         chosen = name or self.running or next_name(self._ledger().state())
         events = self.workspace.folder / "runs" / chosen / EVENTS
         offset = events.stat().st_size if events.exists() and self.running != chosen else 0
-        return {"run": self.start(chosen), "offset": offset}
+        return {"run": self.start(chosen, proposal), "offset": offset}
 
     # ── the end ──────────────────────────────────────────────────────────────
 

@@ -92,6 +92,11 @@ def node_of(
 ) -> Node:
     """A member's node. What it signed, and who may ask, it knows from its own copy of the ledger."""
     known = consortium(workspace)
+
+    def started(run: str) -> str | None:
+        here = consortium(workspace).runs.get(run)
+        return here.opened.start if here else None
+
     return Node(
         member=workspace.party,
         accord=accord,
@@ -101,4 +106,5 @@ def node_of(
         folder=workspace.folder / "node",
         make_shelf=make_shelf,
         clock=clock,
+        started=started,
     )
