@@ -235,6 +235,15 @@ class Traffic:
         where += " AND embedding IS NOT NULL" if with_embedding else ""
         return self._page(Answer, f"answers WHERE {where} ORDER BY at DESC, rowid DESC", given, page, size)
 
+    def answers_after(self, number: int, *, release: str, size: int = 1000) -> list[tuple[int, Answer]]:
+        """A release's answers in the order served, each with its number in this file: those after that number."""
+        return self._after(Answer, "answers", "release = ?", [release], number, size)
+
+    def feedback_after(self, number: int, *, release: str, size: int = 1000) -> list[tuple[int, Feedback]]:
+        """What users said of a release's answers, in the order said, each with its number: after that number."""
+        where = "answer IN (SELECT id FROM answers WHERE release = ?)"
+        return self._after(Feedback, "feedback", where, [release], number, size)
+
     def feedback(
         self,
         *,
@@ -270,13 +279,20 @@ class Traffic:
         size = max(1, min(size, LARGEST_PAGE))
         return self._rows(kind, f"{rest} LIMIT ? OFFSET ?", [*given, size, (max(1, page) - 1) * size])
 
+    def _after(
+        self, kind: type[Kept], table: str, where: str, given: Sequence[Any], number: int, size: int
+    ) -> list[tuple[int, Kept]]:
+        columns = ", ".join(["rowid", *_columns(kind)])
+        query = f"SELECT {columns} FROM {table} WHERE {where} AND rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608 - ours
+        with self._lock:
+            rows = self._base.execute(query, [*given, number, max(1, min(size, LARGEST_PAGE))]).fetchall()
+        return [(row[0], _made(kind, row[1:])) for row in rows]
+
     def _rows(self, kind: type[Kept], rest: str, given: Sequence[Any]) -> list[Kept]:
         columns = ", ".join(_columns(kind))
         with self._lock:
             rows = self._base.execute(f"SELECT {columns} FROM {rest}", given).fetchall()  # noqa: S608 - our own names
-        if kind is Feedback:
-            rows = [(*row[:5], bool(row[5]), row[6]) for row in rows]
-        return [kind(*row) for row in rows]
+        return [_made(kind, row) for row in rows]
 
     # ── the end ──────────────────────────────────────────────────────────────
 
@@ -293,6 +309,11 @@ class Traffic:
 
     def _cannot(self, error: Exception) -> RunError:
         return RunError("serve.cannot-keep", path=str(self.path), reason=str(error)[:200])
+
+
+def _made(kind: type[Kept], row: tuple[Any, ...]) -> Kept:
+    """A row as what it holds: SQLite keeps no booleans."""
+    return kind(*((*row[:5], bool(row[5]), *row[6:]) if kind is Feedback else row))
 
 
 def _columns(kind: type[Answer] | type[Feedback] | type[Review]) -> list[str]:
