@@ -5,6 +5,8 @@
     POST ledger       an inquiry signed by a member → the ledger's copy, or nothing when it knows all
     POST acts         entries that members signed; they are folded before they are recorded, twice changes nothing
     POST node-key     by which transport key a member's node connects, signed by its act key
+    POST candidate    what a voter fetches of a draft, signed by the voter: the list of its files, or a part of one
+    POST ballot       a vote on a draft, with the voter's signatures over the model and the ledger's head
 
 Every body is a parcel of signed documents. Nothing is believed for having come through this door: each document is
 verified as if it had come on paper. What is malformed, not signed, too large or too often is refused and named.
@@ -25,9 +27,12 @@ from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
 from foedus.core.parcel import Parcel
 from foedus.core.version import version
+from foedus.hub.candidates import Candidates
 from foedus.hub.nodes import keep_node_key
 from foedus.records.base import open_record
+from foedus.records.door import Fetch
 from foedus.records.membership import CLOCK_BOUND_SECONDS, PROTOCOL, Greeting, Inquiry, NodeKey
+from foedus.release.desk import receive_ballot
 from foedus.workspace import (
     Workspace,
     collect_acts,
@@ -39,7 +44,7 @@ from foedus.workspace import (
 )
 from foedus.workspace.joining import only_document
 
-__all__ = ["BODY_LIMIT_BYTES", "PREFIX", "Answered", "Reception", "Turnstile"]
+__all__ = ["BODY_LIMIT_BYTES", "PREFIX", "Answered", "Reception", "Turnstile", "told"]
 
 PREFIX = "/foedus/v1/"
 BODY_LIMIT_BYTES = 8 << 20
@@ -90,6 +95,7 @@ class Reception:
     clock: Clock
     steady: Callable[[], float]
     turnstile: Turnstile = field(default_factory=Turnstile)
+    candidates: Candidates = field(default_factory=Candidates)
 
     def answer(self, method: str, path: str, body: bytes, source: str) -> Answered:
         """The answer to a request from a source (its address). Never raises: a fault is an answer too."""
@@ -104,7 +110,7 @@ class Reception:
             return self._turned_away(error, source, path, status=_STATUS.get(error.exit_code, 409))
         except Exception:  # noqa: BLE001 - a fault here must not end the hub, and must be seen
             self.refused("hub.fault", source, traceback.format_exc())
-            return Answered(500, _told(RunError("hub.fault")))
+            return Answered(500, told(RunError("hub.fault")))
 
     def _handle(self, method: str, what: str, body: bytes) -> bytes:
         workspace = open_workspace(self.folder)
@@ -121,6 +127,11 @@ class Reception:
                 return b""
             case "POST", "node-key":
                 self.register(keep_node_key(workspace, consortium(workspace), only_document(body)))
+                return b""
+            case "POST", "candidate":
+                return self._candidate(workspace, body)
+            case "POST", "ballot":
+                receive_ballot(workspace, body, passphrase=self.passphrase, clock=self.clock)
                 return b""
         raise CallerError("hub.no-such-path", got=f"{method} {what}"[:100])
 
@@ -142,17 +153,35 @@ class Reception:
         if act is None:
             raise IdentityError("hub.no-member", member=inquiry.member)
         document.require(act, who=inquiry.member)
-        now = self.clock()
-        if abs((parse(inquiry.at) - now).total_seconds()) > CLOCK_BOUND_SECONDS:
-            raise RunError("hub.clock-off", expected=spell(now), got=inquiry.at, bound=CLOCK_BOUND_SECONDS)
+        self._require_now(inquiry.at)
         return b"" if state.size == 0 or inquiry.have >= state.size else export_ledger(workspace)
+
+    def _candidate(self, workspace: Workspace, body: bytes) -> bytes:
+        document = only_document(body)
+        fetch = open_record(Fetch, document)
+        state = consortium(workspace)
+        act = state.key(fetch.member, "act")
+        if act is None or fetch.member not in state.voters("release", fetch.proposal):
+            raise IdentityError("hub.no-member", member=fetch.member)
+        document.require(act, who=fetch.member)
+        self._require_now(fetch.at)
+        if fetch.file is not None:
+            return self.candidates.part(workspace, fetch.proposal, fetch.file, fetch.offset)
+        listed = self.candidates.listed(workspace, fetch.proposal)
+        return Parcel((Envelope(type(listed).payload_type(), listed.to_bytes(), ()),)).to_bytes()
+
+    def _require_now(self, at: str) -> None:
+        """A request that was signed long ago, or by a clock that is off, is not answered."""
+        now = self.clock()
+        if abs((parse(at) - now).total_seconds()) > CLOCK_BOUND_SECONDS:
+            raise RunError("hub.clock-off", expected=spell(now), got=at, bound=CLOCK_BOUND_SECONDS)
 
     def _turned_away(self, error: FoedusError, source: str, path: str, *, status: int) -> Answered:
         self.refused(error.code, source, f"{path[:100]}: {error.fields}"[:500])
-        return Answered(status, _told(error))
+        return Answered(status, told(error))
 
 
-def _told(error: FoedusError) -> bytes:
+def told(error: FoedusError) -> bytes:
     """An error as the other side reads it: its code, its fields as text, and the exit code of its family."""
     fields = {name: str(value)[:500] for name, value in error.fields.items()}
     return canonical.encode({"code": error.code, "fields": fields, "exit": error.exit_code})

@@ -35,7 +35,18 @@ from foedus.core.digest import hex_of, sha256_file
 from foedus.core.errors import CallerError, RunError, VerifyError
 from foedus.core.files import read_bytes, write_atomic
 
-__all__ = ["checksums", "compare_checksums", "files_of", "is_bundle", "opened", "pack", "signature_name"]
+__all__ = [
+    "LIMIT_BYTES",
+    "LIMIT_FILES",
+    "checksums",
+    "compare_checksums",
+    "files_of",
+    "is_bundle",
+    "opened",
+    "pack",
+    "require_path",
+    "signature_name",
+]
 
 LIMIT_BYTES = 64 << 30
 LIMIT_FILES = 100_000
@@ -79,7 +90,7 @@ def files_of(folder: Path) -> dict[str, int]:
             raise VerifyError("release.link", path=name)
         if not stat.S_ISREG(status.st_mode):
             raise VerifyError("release.not-a-file", path=name)
-        _require_path(name)
+        require_path(name)
         found[name] = status.st_size
         if len(found) > LIMIT_FILES or sum(found.values()) > LIMIT_BYTES:
             raise VerifyError("release.too-large", limit_files=LIMIT_FILES, limit_bytes=LIMIT_BYTES)
@@ -99,7 +110,8 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
             yield prefix + entry.name, status
 
 
-def _require_path(name: str) -> None:
+def require_path(name: str) -> None:
+    """VerifyError `release.odd-path` for a path that the layout does not name."""
     if not _PATH.fullmatch(name) or ".." in name:
         raise VerifyError("release.odd-path", path=repr(name[:200]))
 
@@ -237,7 +249,7 @@ def _refuse_odd_entries(infos: list[zipfile.ZipInfo], size: int) -> None:
         name = info.orig_filename
         if stat.S_ISLNK(info.external_attr >> 16):
             raise VerifyError("release.link", path=repr(name[:200]))
-        _require_path(name)
+        require_path(name)
         if name in seen:
             raise VerifyError("release.twice", path=name, other=name)
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foedus.core.clock import Clock, now
+from foedus.core.digest import sha256_file
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError
-from foedus.core.files import read_bytes
+from foedus.core.files import lock, read_bytes
 from foedus.core.keys import PrivateKey, Purpose
 from foedus.core.parcel import Parcel
 from foedus.ledger import Ledger
@@ -27,16 +28,26 @@ from foedus.records.release import Proposal
 from foedus.release import seal
 from foedus.release.propose import Draft
 from foedus.release.verify import Verification
-from foedus.workspace import Workspace, collect_acts, consortium, make_act, pending, private_key
+from foedus.workspace import (
+    Workspace,
+    collect_acts,
+    consortium,
+    keep_ballot,
+    make_act,
+    pending,
+    private_key,
+)
 
 __all__ = [
     "Shelf",
     "approve_draft",
     "collect_ballots",
+    "draft_folder",
     "draft_of_run",
     "draft_release",
     "find_release",
     "publish_release",
+    "receive_ballot",
     "releases",
     "waive_gate",
 ]
@@ -150,7 +161,9 @@ def approve_draft(
         reason=reason,
         keep=workspace.objects,
     )
-    return ballot.to_parcel().to_bytes(), seen
+    data = ballot.to_parcel().to_bytes()
+    keep_ballot(workspace, ballot.entry, data)
+    return data, seen
 
 
 def waive_gate(
@@ -159,7 +172,10 @@ def waive_gate(
     """A member signs a vote to waive a gate of a draft; gives the .vote parcel. Raises as `seal.waive`."""
     workspace.require("member")
     act = _act(workspace, passphrase, clock)
-    return seal.waive(path, gate, member=workspace.party, act=act, reason=reason).to_parcel().to_bytes()
+    ballot = seal.waive(path, gate, member=workspace.party, act=act, reason=reason)
+    data = ballot.to_parcel().to_bytes()
+    keep_ballot(workspace, ballot.entry, data)
+    return data
 
 
 def collect_ballots(
@@ -169,6 +185,20 @@ def collect_ballots(
     workspace.require("coordinator")
     ballots = [seal.Ballot.from_parcel(Parcel.from_bytes(data)) for data in parcels]
     return seal.collect_votes(folder, ballots, **_coordinating(workspace, passphrase, clock))
+
+
+def receive_ballot(workspace: Workspace, parcel: bytes, *, passphrase: str | None = None, clock: Clock = now) -> Tally:
+    """The coordinator enters a vote that came by itself, on whichever of its drafts it is about; gives the count.
+
+    Raises: CallerError: `release.no-such-release` where it is about none; as `collect_ballots`.
+    """
+    workspace.require("coordinator")
+    subject = seal.Ballot.from_parcel(Parcel.from_bytes(parcel)).vote.subject
+    with lock(workspace.folder / ".ballots.lock", wait=True):  # two votes at once write the same files
+        for one in releases(workspace):
+            if subject in (one.proposal.digest, *seal.waivable(one.folder, one.proposal)):
+                return collect_ballots(workspace, one.folder, [parcel], passphrase=passphrase, clock=clock)
+    raise CallerError("release.no-such-release", name=subject)
 
 
 def publish_release(
@@ -200,6 +230,15 @@ def releases(workspace: Workspace) -> list[Shelf]:
             proposal = Proposal.from_bytes(read_bytes(folder / "report" / "proposal.json"))
             found.append(Shelf(folder, proposal, _standing(state, proposal.digest)))
     return found
+
+
+def draft_folder(workspace: Workspace, proposal: str) -> Path:
+    """The folder of the draft or release with this proposal; CallerError `release.no-such-release`."""
+    for folder in sorted((workspace.folder / "releases").glob("*.foedus")):
+        path = folder / "report" / "proposal.json"
+        if path.is_file() and sha256_file(path) == proposal:
+            return folder
+    raise CallerError("release.no-such-release", name=proposal)
 
 
 def find_release(workspace: Workspace, name: str) -> Path:

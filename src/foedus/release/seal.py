@@ -40,7 +40,7 @@ from foedus.release.bundle import opened, signature_name, write_checksums
 from foedus.release.propose import Draft, make_files
 from foedus.release.verify import Verification, verify_bundle
 
-__all__ = ["Ballot", "approve", "collect_votes", "copy_ledger", "draft", "publish", "waive"]
+__all__ = ["Ballot", "approve", "collect_votes", "copy_ledger", "draft", "publish", "waivable", "waive"]
 
 Act = Callable[[Record], Envelope]
 Submit = Callable[[Envelope], int]
@@ -213,7 +213,7 @@ def waive(path: Path, gate: str, *, member: str, act: Act, reason: str) -> Ballo
     """Sign a vote to waive one gate of a draft's verdicts; CallerError `release.no-such-gate`."""
     with opened(path) as folder:
         subject = waiver_subject(_proposal(folder).verdicts, gate)
-        if subject not in _waivable(folder, _proposal(folder)):
+        if subject not in waivable(folder, _proposal(folder)):
             raise CallerError("release.no-such-gate", gate=gate)
     vote = Vote(subject=subject, choice="approve", matter="waive", reason=reason)
     return Ballot(member, vote, act(vote), None, None)
@@ -238,11 +238,11 @@ def collect_votes(
             entered.
     """
     proposal = _proposal(folder)
-    waivable = _waivable(folder, proposal)
+    gates = waivable(folder, proposal)
     files = oms.resources(folder / "model")
     for ballot in ballots:
         consortium = state()
-        if ballot.vote.subject not in (proposal.digest, *waivable):
+        if ballot.vote.subject not in (proposal.digest, *gates):
             raise VerifyError("release.vote-on-other-proposal", member=ballot.member, got=ballot.vote.subject)
         approval = ballot.vote.matter == "release" and ballot.vote.choice == "approve"
         if approval:
@@ -256,7 +256,7 @@ def collect_votes(
             path.unlink(missing_ok=True)
         if witnessed:
             write_atomic(folder / "attest" / "witnessed", witnessed)
-    if _close_waivers(waivable, state=state, act=act, submit=submit):
+    if _close_waivers(gates, state=state, act=act, submit=submit):
         copy_ledger(ledger, folder)
     return state().tally(proposal.digest, matter="release")
 
@@ -265,7 +265,7 @@ def _proposal(folder: Path) -> Proposal:
     return Proposal.from_bytes(read_bytes(folder / "report" / "proposal.json"))
 
 
-def _waivable(folder: Path, proposal: Proposal) -> set[str]:
+def waivable(folder: Path, proposal: Proposal) -> set[str]:
     """What a vote to waive a gate of this draft may be about."""
     verdicts = Verdicts.from_bytes(read_bytes(folder / "report" / "verdicts.json"))
     return {waiver_subject(proposal.verdicts, verdict.gate) for verdict in verdicts.verdicts}
@@ -319,6 +319,10 @@ def publish(folder: Path, *, ledger: Path, store: ObjectStore, state: State, act
     outcome = standing.outcome or tally.outcome
     if outcome is None:
         raise VerifyError("release.votes-missing", missing=", ".join(tally.missing), needed=tally.needed)
+    if outcome == "approved":
+        unsigned = [one for one in tally.approved if not (folder / signature_name(one)).is_file()]
+        if unsigned:
+            raise VerifyError("release.signature-missing", signer=", ".join(unsigned))
     if standing.outcome is None:
         submit(act(CloseVote(subject=proposal.digest, matter="release", outcome=outcome)))
     if outcome == "rejected":

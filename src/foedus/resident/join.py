@@ -22,8 +22,8 @@ from foedus.resident.work import DATA_FILE
 from foedus.workspace import (
     Workspace,
     consortium,
+    deliverable,
     open_workspace,
-    pending,
     private_key,
     read_invitation,
     signable,
@@ -90,8 +90,8 @@ def sync(workspace: Workspace, link: Link, *, passphrase: str | None = None) -> 
 
     Raises: as `Link.act`, `Link.ledger`, `take_ledger`.
     """
-    for parcel in pending(workspace):
-        link.act(parcel)
+    for parcel, is_ballot in deliverable(workspace):
+        (link.ballot if is_ballot else link.act)(parcel)
     state = consortium(workspace)
     act = private_key(workspace, "act", public=state.key(workspace.party, "act"), passphrase=passphrase)
     copy = link.ledger(workspace.party, state.size, act)

@@ -13,9 +13,10 @@ from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
 from foedus.core.keys import PrivateKey
 from foedus.core.parcel import Parcel
 from foedus.records.base import open_record
+from foedus.records.door import Candidate, Fetch
 from foedus.records.membership import PROTOCOL, Greeting, HubAddress, Inquiry, NodeKey
 
-__all__ = ["CONNECTION_SECONDS", "Link", "Send", "over_tls"]
+__all__ = ["CONNECTION_SECONDS", "Link", "Send", "over_tls", "refusal"]
 
 CONNECTION_SECONDS = 20.0
 """The one timeout of a connection to the hub."""
@@ -100,14 +101,31 @@ class Link:
         """Say by which transport key this member's node connects."""
         self._ask("POST", "node-key", Parcel.of([key.sign(act)]).to_bytes())
 
+    def candidate(self, member: str, proposal: str, act: PrivateKey) -> Candidate:
+        """The files of a proposal's draft, as the hub lists them."""
+        fetch = Fetch(member=member, proposal=proposal, at=spell(self.clock()))
+        (document,) = Parcel.from_bytes(
+            self._ask("POST", "candidate", Parcel.of([fetch.sign(act)]).to_bytes())
+        ).documents
+        return open_record(Candidate, document)
+
+    def part(self, member: str, proposal: str, file: str, offset: int, act: PrivateKey) -> bytes:
+        """Bytes of a file of a draft from `offset` on: at most 4 MiB, none at its end."""
+        fetch = Fetch(member=member, proposal=proposal, file=file, offset=offset, at=spell(self.clock()))
+        return self._ask("POST", "candidate", Parcel.of([fetch.sign(act)]).to_bytes())
+
+    def ballot(self, parcel: bytes) -> None:
+        """Deliver a vote with its signatures; again changes nothing."""
+        self._ask("POST", "ballot", parcel)
+
     def _ask(self, method: str, what: str, body: bytes = b"") -> bytes:
         status, data = self.send(method, _PREFIX + what, body)
         if status == 200:
             return data
-        raise _refusal(self.hub.address, status, data)
+        raise refusal(self.hub.address, status, data)
 
 
-def _refusal(hub: str, status: int, data: bytes) -> FoedusError:
+def refusal(hub: str, status: int, data: bytes) -> FoedusError:
     """The error that the hub told of, in our own words where we know it; RunError `link.refused` else."""
     try:
         match json.loads(data):

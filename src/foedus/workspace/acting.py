@@ -32,7 +32,9 @@ __all__ = [
     "act",
     "collect_acts",
     "consortium",
+    "deliverable",
     "export_ledger",
+    "keep_ballot",
     "make_act",
     "outbox",
     "pending",
@@ -55,6 +57,22 @@ def pending(workspace: Workspace) -> list[bytes]:
     """The acts that this folder's ledger does not hold yet: to be sent again."""
     known = len(consortium(workspace).chains.get(workspace.party, ()))
     return [read_bytes(path) for path in _outbox_paths(workspace) if int(path.stem) > known]
+
+
+def deliverable(workspace: Workspace) -> list[tuple[bytes, bool]]:
+    """What a hub is to get of this party, in order: each act that waits, and whether it is a vote with its signatures.
+
+    A vote on a release travels with what it signs, or not at all: without that, it would count and prove nothing.
+    """
+    known = len(consortium(workspace).chains.get(workspace.party, ()))
+    waiting = [path for path in _outbox_paths(workspace) if int(path.stem) > known]
+    ballots = {path: path.with_suffix(".vote") for path in waiting}
+    return [(read_bytes(ballots[path] if ballots[path].exists() else path), ballots[path].exists()) for path in waiting]
+
+
+def keep_ballot(workspace: Workspace, entry: Envelope, ballot: bytes) -> None:
+    """Put a vote with its signatures beside its act in the outbox: what a hub gets instead of the act alone."""
+    write_atomic(workspace.outbox / f"{open_record(Entry, entry).number:06d}.vote", ballot)
 
 
 def make_act(
