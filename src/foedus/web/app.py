@@ -1,0 +1,106 @@
+"""The hub's pages as one application: routes from the table of pages, strict headers, errors as pages.
+
+build(Site(workspace, index)) -> FastAPI
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foedus.core.errors import CallerError, FoedusError
+from foedus.core.messages import error_text
+from foedus.core.version import version
+from foedus.web import pages
+from foedus.web.door.guard import HEADERS
+from foedus.web.frame import page
+from foedus.web.look import Looking
+from foedus.web.site import Site
+from foedus.web.table import STATIC, Page, routes
+
+__all__ = ["Site", "build"]
+
+_STATUS = {1: 503, 2: 400, 3: 403, 4: 504, 6: 409}
+_ABSENT = (
+    "web.no-such-page", "web.no-such-error", "web.no-such-card", "run.unknown", "release.no-such-release",
+    "objects.missing", "ledger.no-such-entry", "workspace.unknown-party",
+)  # fmt: skip
+
+
+def build(site: Site) -> FastAPI:
+    """The application over a workspace. It writes nothing to it."""
+    app = FastAPI(title="Foedus", version=version(), docs_url=None, redoc_url=None)
+    app.state.site = site
+    for path, one in routes():
+        app.add_api_route(
+            path, _in_section(one), methods=[one.method], name=one.title, response_class=Response, response_model=None
+        )
+    app.mount(STATIC, StaticFiles(directory=Path(str(files("foedus.web") / "static"))), name="static")
+    app.add_exception_handler(FoedusError, _refused)
+    app.add_exception_handler(HTTPException, _absent)
+    app.add_middleware(_Headers)
+    app.add_middleware(Looking)
+    return app
+
+
+def _in_section(one: Page) -> Callable[..., Any]:
+    """The page's function, which finds in the request to which entry of the navigation it belongs."""
+    from functools import wraps
+
+    @wraps(one.handler)
+    def answer(request: Request, **named: Any) -> Any:
+        request.state.section, request.state.title = one.section, one.title
+        return one.handler(request, **named)
+
+    return answer
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """An error that Foedus foresees: what was expected, what was got, what to do."""
+    assert isinstance(error, FoedusError)  # noqa: S101 - registered for it alone
+    status = 404 if error.code in _ABSENT else _STATUS.get(error.exit_code, 500)
+    text = error_text(error)
+    if request.url.path.endswith((".json", ".csv")):
+        body = {"error": {"code": text.code, "expected": text.expected, "got": text.got, "do": text.do}}
+        return JSONResponse(body, status)
+    return page(request, "error.html", status=status, error=text, number=status)
+
+
+def _absent(request: Request, error: Exception) -> Response:
+    """What no page answers."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    if error.status_code != 404:
+        return Response(error.detail, error.status_code, media_type="text/plain; charset=utf-8")
+    return _refused(request, CallerError("web.no-such-page", path=request.url.path))
+
+
+class _Headers:
+    """Middleware: the headers that every answer carries, and how long a browser may keep a static file."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS:
+                    headers.setdefault(name, value)
+                if scope["path"].startswith(f"{STATIC}/"):
+                    headers["cache-control"] = "public, max-age=31536000, immutable"
+            await send(message)
+
+        await self.app(scope, receive, answer if scope["type"] == "http" else send)
+
+
+_ = pages
