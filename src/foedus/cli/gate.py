@@ -7,20 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from foedus.cli.party import caught_up, coordinators
+from foedus.cli.party import caught_up, coordinators, delivered
 from foedus.cli.passphrase import known
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
     from foedus.ledger.consortium import Tally
     from foedus.records.evidence import Verdict
-    from foedus.release.verify import Verification
+    from foedus.release.paper import Paper
+    from foedus.resident.link import Link
+    from foedus.workspace import Workspace
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Judge a draft; approve it, object to it, waive a gate.")
 
 Draft = Annotated[Path, typer.Argument(help="A draft or release: its folder or zip.", show_default=False)]
+Voted = Annotated[
+    str,
+    typer.Argument(
+        metavar="DRAFT",
+        help="A draft's folder or zip; or what the hub has: NAME-VERSION or digest.",
+        show_default=False,
+    ),
+]
+Hub = Annotated[str | None, typer.Option("--hub", metavar="HOST:PORT", help="Where the hub is, if it has moved.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Where the vote is written.")]
 Reason = Annotated[str, typer.Option(help="Why; everyone can read it.")]
 
@@ -74,10 +85,11 @@ def list_() -> None:
 
 @app.command()
 def approve(
-    path: Draft,
+    path: Voted,
     votes: Annotated[list[Path] | None, typer.Argument(help="With --collect: the members' .vote files.")] = None,
     *,
     collect: Annotated[bool, typer.Option("--collect", help="As coordinator: enter these votes.")] = False,
+    hub: Hub = None,
     out: Out = None,
     reason: Reason = "",
 ) -> None:
@@ -85,117 +97,164 @@ def approve(
     if collect:
         _collect(path, votes or [])
     else:
-        _vote(path, "approve", reason, out)
+        _vote(path, "approve", reason, out, hub)
 
 
 @app.command("object")
 def object_(
-    path: Draft, *, reason: Annotated[str, typer.Option(help="Why; everyone can read it.")], out: Out = None
+    path: Voted,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; everyone can read it.")],
+    hub: Hub = None,
+    out: Out = None,
 ) -> None:
     """Sign an objection to a draft."""
-    _vote(path, "object", reason, out)
+    _vote(path, "object", reason, out, hub)
 
 
 @app.command()
 def waive(
-    path: Draft,
+    path: Voted,
     gate: Annotated[str, typer.Argument(help="The gate's name.", show_default=False)],
     *,
     reason: Annotated[str, typer.Option(help="Why; everyone can read it.")],
+    hub: Hub = None,
     out: Out = None,
 ) -> None:
     """Sign a vote to let one gate of a draft pass in public."""
     from foedus.core.errors import CallerError
-    from foedus.core.files import write_atomic
     from foedus.release.desk import waive_gate
 
     here = shell()
-    workspace = caught_up()
+    workspace, link = _at_desk(hub)
+    draft = _draft(workspace, link, path)
     if not here.confirm("release.cli.ask"):
         raise CallerError("release.needs-confirmation")
-    data = waive_gate(workspace, path, gate, reason=reason, passphrase=known(None))
-    target = out or Path(f"{workspace.party}.{gate}.vote")
-    write_atomic(target, data)
-    here.say("release.cli.vote-written", member=workspace.party, file=target)
-    here.result("gate.waive", {"member": workspace.party, "gate": gate, "file": str(target)})
-    here.next(f"foedus gate approve {path} --collect {target}{coordinators(workspace)}")
+    secret = known(None)
+    data = waive_gate(workspace, draft, gate, reason=reason, passphrase=secret)
+    said = _hand_on(workspace, link, data, out, secret, name=f"{workspace.party}.{gate}.vote", draft=draft)
+    here.result("gate.waive", {"member": workspace.party, "gate": gate, **said})
 
 
-def _vote(path: Path, choice: Literal["approve", "object"], reason: str, out: Path | None) -> None:
+def _vote(path: str, choice: Literal["approve", "object"], reason: str, out: Path | None, hub: str | None) -> None:
     from foedus.core.clock import now
     from foedus.core.errors import CallerError
-    from foedus.core.files import write_atomic
     from foedus.release.desk import approve_draft
-    from foedus.release.verify import verify_bundle
+    from foedus.release.paper import paper_of
 
     here = shell()
-    workspace = caught_up()
+    workspace, link = _at_desk(hub)
     workspace.require("member")
-    seen = verify_bundle(path, anchor=workspace.page.anchor, at=now(), draft=True)
-    _show_signed(path, seen, workspace.party, choice)
+    draft = _draft(workspace, link, path)
+    paper = paper_of(draft, anchor=workspace.page.anchor, at=now())
+    _show(paper, workspace.party, choice)
     if not here.confirm("release.cli.ask"):
         raise CallerError("release.needs-confirmation")
-    data, _ = approve_draft(workspace, path, choice=choice, reason=reason, passphrase=known(None))
-    target = out or Path(f"{workspace.party}.vote")
-    write_atomic(target, data)
-    here.say("release.cli.vote-written", member=workspace.party, file=target)
-    proposal = seen.proposal.digest if seen.proposal else None
-    here.result("gate.vote", {"member": workspace.party, "choice": choice, "proposal": proposal, "file": str(target)})
-    here.next(f"foedus gate approve {path} --collect {target}{coordinators(workspace)}")
+    secret = known(None)  # asked for again at a terminal: what was shown is what it unlocks the keys for
+    data, _ = approve_draft(workspace, draft, choice=choice, reason=reason, passphrase=secret)
+    said = _hand_on(workspace, link, data, out, secret, name=f"{workspace.party}.vote", draft=draft)
+    proposal = paper.proposal.digest if paper.proposal else None
+    here.result("gate.vote", {"member": workspace.party, "choice": choice, "proposal": proposal, **said})
 
 
-def _show_signed(path: Path, seen: Verification, member: str, choice: str) -> None:
-    """Failures first, then the figures, then what the keys will sign."""
-    from foedus.core.digest import short
-    from foedus.records.evidence import Verdicts
-    from foedus.release.bundle import opened
+def _at_desk(hub: str | None) -> tuple[Workspace, Link | None]:
+    """This party's workspace, and the line to its hub, where there is one."""
+    from foedus.core.clock import now
+    from foedus.resident.join import line_of
+
+    workspace = caught_up()
+    return workspace, line_of(workspace, now, at=hub)
+
+
+def _draft(workspace: Workspace, link: Link | None, name: str) -> Path:
+    """The draft at a path; else the one that this party's ledger knows by that name, fetched from the hub."""
+    from foedus.core.errors import CallerError
+    from foedus.core.messages import say
+    from foedus.resident.candidate import fetch_candidate, find_proposal
+    from foedus.resident.join import sync
+    from foedus.workspace import private_key
+
+    path = Path(name)
+    if path.exists():
+        return path
+    if link is None:
+        raise CallerError("files.missing", path=name)
+    secret = known(None)
+    state = sync(workspace, link, passphrase=secret)
+    proposal = find_proposal(state, name)
+    act = private_key(workspace, "act", public=state.key(workspace.party, "act"), passphrase=secret)
+    with shell().progress(say("release.cli.fetching")) as bar:
+
+        told = -1
+
+        def advance(done: int, total: int) -> None:
+            nonlocal told
+            if (tenth := 10 * done // max(total, 1)) > told:
+                told = tenth
+                bar.advance(done >> 10, total >> 10, "KiB")
+
+        return fetch_candidate(workspace, link, proposal.digest, act=act, progress=advance)
+
+
+def _hand_on(
+    workspace: Workspace,
+    link: Link | None,
+    vote: bytes,
+    out: Path | None,
+    secret: str | None,
+    *,
+    name: str,
+    draft: Path,
+) -> dict[str, object]:
+    """Send a vote to the hub, or write it to a file; what became of it, as data."""
+    from foedus.core.files import write_atomic
 
     here = shell()
+    sent = link is not None and delivered(workspace, secret, link)
+    if sent:
+        here.say("release.cli.vote-sent", member=workspace.party)
+    if sent and out is None:
+        return {"sent": True, "file": None}
+    target = out or Path(name)
+    write_atomic(target, vote)
+    here.say("release.cli.vote-written", member=workspace.party, file=target)
+    if not sent:
+        here.next(f"foedus gate approve {draft} --collect {target}{coordinators(workspace)}")
+    return {"sent": sent, "file": str(target)}
+
+
+def _show(paper: Paper, member: str, choice: Literal["approve", "object"]) -> None:
+    """Failures first, then the figures, then what changes, then what the keys will sign."""
+    here, seen = shell(), paper.seen
     if seen.practice:
         here.say("release.practice")
     here.line(seen.headline)
     for failure in seen.failures:
         here.line(str(failure.why or failure.text))
-    if seen.proposal is None:
+    if paper.proposal is None:
         return
-    with opened(path) as folder:
-        if (folder / "report/verdicts.json").is_file():
-            here.line()
-            _table(Verdicts.from_bytes((folder / "report/verdicts.json").read_bytes()).verdicts)
-    _show_change(seen)
+    if paper.verdicts:
+        here.line()
+        _table(paper.verdicts)
+    if paper.previous:
+        here.line()
+        here.say("release.cli.against-previous", name=paper.previous)
+        for change in paper.changes:
+            here.line(f"  {change.field}: {change.old} → {change.new}")
     here.line()
     here.say("release.cli.signs", member=member)
-    here.say("release.cli.signs-vote", choice=choice, digest=short(seen.proposal.digest))
-    if choice == "approve":
-        here.say("release.cli.signs-model", digest=short(seen.proposal.model))
-        here.say("release.cli.signs-head", size=seen.consortium.size if seen.consortium else 0)
+    for line in paper.signs(choice):
+        here.line(f"  {line}")
 
 
-def _show_change(seen: Verification) -> None:
-    """What differs from the release that this one would replace."""
-    from foedus.core.digest import short
-
-    here, proposal = shell(), seen.proposal
-    before = seen.consortium.proposals.get(proposal.previous or "") if seen.consortium and proposal else None
-    if proposal is None or before is None:
-        return
-    old = before.proposal
-    here.line()
-    here.say("release.cli.against-previous", name=f"{old.name} {old.version}")
-    for field in ("accord", "base", "run", "model", "evidence", "credit"):
-        was, now = getattr(old, field), getattr(proposal, field)
-        if was != now:
-            here.line(f"  {field}: {short(was or '')} → {short(now or '')}")
-
-
-def _collect(path: Path, votes: list[Path]) -> None:
+def _collect(path: str, votes: list[Path]) -> None:
     from foedus.core.files import read_bytes
     from foedus.release.desk import collect_ballots, find_release
     from foedus.workspace import open_workspace
 
     here = shell()
     workspace = open_workspace(here.workspace)
-    folder = find_release(workspace, str(path))
+    folder = find_release(workspace, path)
     tally = collect_ballots(workspace, folder, [read_bytes(vote) for vote in votes], passphrase=known(None))
     here.result("gate.collect", tell_count(tally))
     if tally.outcome == "approved":

@@ -10,6 +10,7 @@ from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
     from foedus.records.membership import HubAddress
+    from foedus.resident.link import Link
     from foedus.workspace import Workspace
 
 __all__ = ["beside", "caught_up", "coordinators", "delivered", "hub_of"]
@@ -36,8 +37,9 @@ def hub_of(workspace: Workspace) -> HubAddress | None:
     return workspace.hub.address if workspace.hub else None
 
 
-def delivered(workspace: Workspace, passphrase: str | None) -> bool:
-    """Send the acts that wait to the hub, where there is one; whether they stand in the ledger now.
+def delivered(workspace: Workspace, passphrase: str | None, link: Link | None = None) -> bool:
+    """Send the acts that wait to the hub, where there is one; whether they stand in the ledger now. `link`: another
+    line to it than the invitation's.
 
     When the hub cannot be reached, they wait, and `foedus join` sends them.
     """
@@ -45,7 +47,7 @@ def delivered(workspace: Workspace, passphrase: str | None) -> bool:
     from foedus.resident.join import line_of, sync
     from foedus.workspace import pending
 
-    link = line_of(workspace)
+    link = link or line_of(workspace)
     if link is None:
         return False
     try:

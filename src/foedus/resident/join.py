@@ -80,9 +80,16 @@ def keep_data(workspace: Workspace, mapping: Path) -> None:
     os.replace(waiting, here)  # noqa: PTH105 - atomic, and Path.replace reads the same
 
 
-def line_of(workspace: Workspace, clock: Clock = now) -> Link | None:
-    """The line to this member's hub; None where acts travel on paper."""
-    return Link.to(workspace.page.hub, clock) if workspace.page.hub else None
+def line_of(workspace: Workspace, clock: Clock = now, *, at: str | None = None) -> Link | None:
+    """The line to this member's hub, or to where it is now, `at` host:port; None where acts travel on paper.
+
+    The certificate must be of the authority that the invitation names, wherever the hub is. Raises: CallerError:
+    `records.malformed` for an address that is none.
+    """
+    hub = workspace.page.hub
+    if hub is not None and at is not None:
+        hub = HubAddress.from_json({"address": at, "certificate": hub.certificate})
+    return Link.to(hub, clock) if hub else None
 
 
 def sync(workspace: Workspace, link: Link, *, passphrase: str | None = None) -> Consortium:
