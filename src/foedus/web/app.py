@@ -22,11 +22,13 @@ from foedus.core.errors import CallerError, FoedusError
 from foedus.core.messages import error_text
 from foedus.core.version import version
 from foedus.web import pages
+from foedus.web.door import Door, guard
 from foedus.web.door.guard import HEADERS
+from foedus.web.door.routes import RULES, add_door
 from foedus.web.frame import page
 from foedus.web.look import Looking
 from foedus.web.site import Site
-from foedus.web.table import STATIC, Page, routes
+from foedus.web.table import STATIC, Page, routes, rules
 
 __all__ = ["Site", "build"]
 
@@ -37,8 +39,11 @@ _ABSENT = (
 )  # fmt: skip
 
 
-def build(site: Site) -> FastAPI:
-    """The application over a workspace. It writes nothing to it."""
+def build(site: Site, door: Door | None = None) -> FastAPI:
+    """The application over a workspace; it writes nothing to it but the sessions of its `door`.
+
+    Without a door nobody is asked who they are: for pictures and tests, never behind a port that others reach.
+    """
     app = FastAPI(title="Foedus", version=version(), docs_url=None, redoc_url=None)
     app.state.site = site
     for path, one in routes():
@@ -49,6 +54,9 @@ def build(site: Site) -> FastAPI:
     app.add_exception_handler(FoedusError, _refused)
     app.add_exception_handler(HTTPException, _absent)
     app.add_middleware(_Headers)
+    if door is not None:
+        add_door(app, door, page)
+        guard(app, door, {**rules(), **RULES}, told=_told)
     app.add_middleware(Looking)
     return app
 
@@ -74,6 +82,12 @@ def _refused(request: Request, error: Exception) -> Response:
         body = {"error": {"code": text.code, "expected": text.expected, "got": text.got, "do": text.do}}
         return JSONResponse(body, status)
     return page(request, "error.html", status=status, error=text, number=status)
+
+
+def _told(scope: Scope, error: FoedusError, status: int) -> tuple[bytes, str]:
+    """What the guard turned away, as a page."""
+    shown = page(Request(scope), "error.html", status=status, error=error_text(error), number=status)
+    return bytes(shown.body), shown.headers["content-type"]
 
 
 def _absent(request: Request, error: Exception) -> Response:

@@ -88,8 +88,10 @@ class Door:
             raise IdentityError("door.challenge-used")
         return self.sessions.link(login.party, key)
 
-    def first_link(self) -> str:
-        """A link for the coordinator, whose machine this is; told to whoever starts the pages."""
+    def first_link(self) -> str | None:
+        """A link for the coordinator, for whoever starts the pages; None once it has come in by its key or a link."""
+        if self.sessions.has_entered(self.page.party):
+            return None
         key = act_key(self.state(), self.page, self.page.party)
         if key is None:
             raise CallerError("workspace.no-accord", party=self.page.party)

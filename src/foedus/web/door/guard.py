@@ -122,7 +122,7 @@ class Guard:
         # (2) Who.
         token = _cookie(headers.get("cookie", ""), self.keeper.places.cookie)
         routed, rule = self.rules(scope)
-        visitor = STRANGER if rule is not None and rule.signed else self.keeper.visitor(token)
+        visitor = STRANGER if rule is not None and rule.signed else await self._visitor(token)
         state = scope.setdefault("state", {})  # pages read it as `request.state`
         state["visitor"], state["origin"] = visitor, origin
         state["session"], state["csrf"] = (token, csrf_of(token)) if token and visitor != STRANGER else (None, "")
@@ -138,6 +138,12 @@ class Guard:
             await self._turn_away(scope, send, visitor)
             return
         await self.app(scope, receive, send)
+
+    async def _visitor(self, token: str | None) -> Visitor:
+        """Who asks, looked up beside the event loop: new entries of the ledger are folded for it."""
+        from starlette.concurrency import run_in_threadpool
+
+        return await run_in_threadpool(self.keeper.visitor, token)
 
     async def _own_page(self, scope: Scope, headers: Mapping[str, str], receive: Receive, origin: str) -> Receive:
         """Require that a form of ours sent this, and give its body again; IdentityError `door.foreign-origin`,

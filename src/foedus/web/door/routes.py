@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from foedus.core.clock import Clock
 from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
+from foedus.core.messages import error_text, say
 from foedus.hub.reception import Turnstile, told
 from foedus.web.door.desk import SIGN_IN, Door
 from foedus.web.door.guard import Rule, who
 from foedus.web.door.places import Places
 from foedus.web.door.roles import EVERYONE, PARTIES
-from foedus.web.door.store import LIFE
+from foedus.web.door.store import LIFE, LINK_LIFE
 
 __all__ = ["RULES", "add_door", "end_cookie", "give_cookie"]
 
@@ -64,8 +64,17 @@ def add_door(
 
     def sign_in(request: Request) -> Response:
         visitor = who(request)
-        mine = door.sessions.of(visitor.name) if visitor.name else []
-        return show(request, "door/door.html", sessions=mine, origin=request.state.origin, back=_back(request))
+        this = door.sessions.session(request.state.session) if request.state.session else None
+        return show(
+            request,
+            "door/door.html",
+            sessions=door.sessions.of(visitor.name) if visitor.name else [],
+            this=this.name if this else None,
+            roles=[say(f"door.role.{role}") for role in sorted(visitor.roles)],
+            origin=request.state.origin,
+            back=_back(request),
+            minutes=int(LINK_LIFE.total_seconds() // 60),
+        )
 
     def challenge(request: Request) -> Response:
         try:
@@ -97,9 +106,9 @@ def add_door(
             if token is None and who(request).name is None:
                 raise IdentityError("door.link-used")
         except FoedusError as error:
-            return show(request, "door/refused.html", status=_status(error), error=error)
+            return show(request, "error.html", status=_status(error), error=error_text(error), number=_status(error))
         answer = RedirectResponse("/", 303)
-        return give_cookie(answer, door.places, token, door.clock) if token else answer
+        return give_cookie(answer, door.places, token) if token else answer
 
     async def end(request: Request) -> Response:
         name = str((await request.form()).get("session", ""))
@@ -118,12 +127,10 @@ def add_door(
         app.router.add_route(path, call, methods=[method], include_in_schema=False)
 
 
-def give_cookie(answer: Response, places: Places, token: str, clock: Clock) -> Response:
+def give_cookie(answer: Response, places: Places, token: str) -> Response:
     """Put a session into the browser that asked."""
-    answer.set_cookie(
-        places.cookie, token, path="/", secure=places.secure, httponly=True, samesite="lax",
-        expires=clock() + LIFE,
-    )  # fmt: skip
+    life = int(LIFE.total_seconds())
+    answer.set_cookie(places.cookie, token, max_age=life, path="/", secure=places.secure, httponly=True, samesite="lax")
     return answer
 
 

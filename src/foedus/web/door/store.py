@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS links (hash TEXT PRIMARY KEY, party TEXT NOT NULL, ke
 CREATE TABLE IF NOT EXISTS sessions (
     hash TEXT PRIMARY KEY, party TEXT NOT NULL, key TEXT NOT NULL, began TEXT NOT NULL, seen TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS entered (party TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS spent (nonce TEXT PRIMARY KEY, ends TEXT NOT NULL);
 """
 
@@ -72,6 +73,7 @@ class Sessions:
             base.execute("DELETE FROM links WHERE hash = ? OR ends < ?", (_hash(link), now))
             if row is not None and row[2] >= now:
                 base.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", (_hash(token), row[0], row[1], now, now))
+                base.execute("INSERT OR IGNORE INTO entered VALUES (?)", (row[0],))
             base.execute("COMMIT")
         return token if row is not None and row[2] >= now else None
 
@@ -89,6 +91,11 @@ class Sessions:
             if now - parse(found.seen) >= _SEEN:
                 base.execute("UPDATE sessions SET seen = ? WHERE hash = ?", (spell(now), found.name))
         return found
+
+    def has_entered(self, party: str) -> bool:
+        """Whether this party ever opened a session."""
+        with self._open() as base:
+            return base.execute("SELECT 1 FROM entered WHERE party = ?", (party,)).fetchone() is not None
 
     def of(self, party: str) -> list[Session]:
         """A party's open sessions, the newest first."""
