@@ -29,10 +29,12 @@ from foedus.cli import (
     join,
     journal,
     ledger,
+    login,
     look,
     member,
     new,
     release,
+    report,
     revoke,
     sign,
     tune,
@@ -54,6 +56,10 @@ release.app.command("revoke")(revoke.revoke)
 runs.app.command("log")(look.log)
 runs.app.command("compare")(look.compare)
 runs.app.command("tune")(tune.tune)
+runs.app.command("report")(report.report)
+credit.app.command("statement")(report.statement)
+release.app.command("certificate")(report.certificate)
+release.app.command("audit")(report.audit)
 GROUPS = {
     "accord": accord.app,
     "bench": bench.app,
@@ -70,13 +76,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "doctor": doctor.doctor,
     "join": join.join,
+    "login": login.login,
     "new": new.new,
     "up": up.up,
     "verify": verify.verify,
 }
 PANELS = {
     "agree": ("demo", "new", "accord", "member", "data"),
-    "build": ("up", "join", "run", "credit"),
+    "build": ("up", "join", "login", "run", "credit"),
     "release": ("gate", "release", "verify"),
     "record": ("ledger", "journal"),
     "here": ("doctor", "bench"),
@@ -85,6 +92,7 @@ PANELS = {
 
 EXTRA_OF = {
     "flwr": "flower",
+    "jinja2": "serve",
     "numpy": "train",
     "peft": "train",
     "pyarrow": "train",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from foedus.release.known import Known
     from foedus.release.verify import Verification
 
-__all__ = ["known_file", "show", "verify"]
+__all__ = ["anchor_of", "known_file", "replay_lines", "show", "verify"]
 
 
 def verify(
@@ -44,7 +44,7 @@ def verify(
     except ValueError as error:
         raise CallerError("verify.bad-time", got=at) from error
     known = known_file()
-    held = _anchor(anchor) if anchor else None
+    held = anchor_of(anchor) if anchor else None
     kept = read_bytes(since, limit_bytes=1 << 16) if since else None
     if not is_bundle(path):
         seen = _other(path, held, moment, kept, known)
@@ -59,7 +59,7 @@ def verify(
             held = seen.consortium.anchor
             seen = verify_bundle(path, anchor=held, at=moment, **options)  # type: ignore[arg-type]  # as above
         if replay and not seen.failures:
-            seen = with_replay(seen, _replay(path, replay))
+            seen = with_replay(seen, replay_lines(path, replay))
     show(seen)
     if seen.exit_code:
         raise typer.Exit(seen.exit_code)
@@ -126,7 +126,7 @@ def _other(path: Path, anchor: str | None, at: datetime, since: bytes | None, kn
     raise CallerError("verify.unknown-kind", path=str(path))
 
 
-def _anchor(text: str) -> str:
+def anchor_of(text: str) -> str:
     """The digest that a text is, or that a file holds; of an accord's signed form, its own digest."""
     from foedus.core.digest import DIGEST, sha256
     from foedus.core.errors import CallerError
@@ -155,7 +155,8 @@ def known_file() -> Known:
     return Known((Path(data) if data else Path.home() / ".local" / "share") / "foedus" / "known.json")
 
 
-def _replay(path: Path, replies: Path) -> list[Check]:
+def replay_lines(path: Path, replies: Path) -> list[Check]:
+    """The lines of a replay of a release's run; CallerError `verify.replay-needs-training`."""
     from foedus.core.errors import CallerError
     from foedus.release.bundle import opened
 

@@ -1,0 +1,124 @@
+"""Reports as pages: one template set, in either language, and the files that are written of them.
+
+A page is a function of the report's data and a language. Numbers stand as `<data value="…">` with the exact decimal of
+the record, so that a program reads from the page what a person sees rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foedus.core import canonical
+from foedus.core.digest import sha256, short
+from foedus.core.errors import VerifyError
+from foedus.core.files import write_atomic
+from foedus.core.messages import Language, error_text, language, say
+from foedus.report import charts
+from foedus.report.pdf import browser, to_pdf
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["Written", "render", "write"]
+
+MOST_ROWS = 60
+"""As many members or entries a table shows; the data beside the page has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The files of a report, and the digest of its data (`twin`), which the page names."""
+
+    page: Path
+    twin: Path
+    pdf: Path | None
+    digest: str
+
+
+def write(report: Mapping[str, Any], target: Path, *, pdf: bool = False) -> Written:
+    """Write a report in the language in force as `target` (.html), its data as .json and, with `pdf`, a PDF beside it.
+
+    Raises:
+        CallerError: `report.no-chromium`, before anything is written.
+        RunError: `files.cannot-write`, `report.pdf-failed`.
+    """
+    if pdf:
+        browser()
+    page = target if target.suffix == ".html" else target.with_name(f"{target.name}.html")
+    data = canonical.encode(dict(report))
+    written = Written(page, page.with_suffix(".json"), page.with_suffix(".pdf") if pdf else None, sha256(data))
+    write_atomic(written.twin, data)
+    write_atomic(page, render(report).encode())
+    if written.pdf:
+        to_pdf(page, written.pdf)
+    return written
+
+
+def render(report: Mapping[str, Any], *, lang: Language | None = None) -> str:
+    """The page of a report, whole; in the language in force by default."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    chosen = lang or language()
+    environment = Environment(
+        loader=PackageLoader("foedus.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "t": lambda key, **fields: say(f"report.{key}", lang=chosen, **fields),
+        "say": lambda key, **fields: say(key, lang=chosen, **fields),
+        "why": lambda error: error_text(VerifyError(error["code"], **error["fields"]), lang=chosen),
+        "check_text": lambda check: say(f"check.{check['name']}", lang=chosen, **check["fields"]),
+        "number": lambda value, digits=3: _number(value, digits, chosen),
+        "percent": lambda value: _percent(value, chosen),
+        "count": lambda value: _count(value, chosen),
+        "drawn": _drawn,
+        "css": _css,
+        "short": short,
+        "most": MOST_ROWS,
+        "lang": chosen,
+        "digest": sha256(canonical.encode(dict(report))),
+    }
+    return environment.get_template(f"{report['kind']}.html").render(report=report)
+
+
+def _number(value: str | None, digits: int, lang: Language) -> Markup | str:
+    if value is None:
+        return say("report.none", lang=lang)
+    return _data(value, f"{float(Fraction(value)):.{digits}f}")
+
+
+def _percent(value: str | None, lang: Language) -> Markup | str:
+    if value is None:
+        return say("report.none", lang=lang)
+    return _data(value, f"{float(100 * Fraction(value)):.1f} %")
+
+
+def _count(value: int | None, lang: Language) -> Markup | str:
+    return say("report.none", lang=lang) if value is None else _data(str(value), f"{value:,}")
+
+
+def _data(value: str, text: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup('<data value="{}">{}</data>').format(value, text)
+
+
+def _drawn(kind: str, title: str, rows: list[Any]) -> Markup:
+    """A chart as markup: its texts are escaped where it is drawn."""
+    from markupsafe import Markup
+
+    return Markup({"bars": charts.bars, "dots": charts.dots, "line": charts.line}[kind](title, rows))  # noqa: S704
+
+
+def _css(text: str) -> Markup:
+    """A text as a CSS string: whatever could end it is written as its number."""
+    from markupsafe import Markup
+
+    return Markup('"{}"').format(Markup("").join(c if c.isalnum() else Markup(f"\\{ord(c):x} ") for c in text))  # noqa: S704
