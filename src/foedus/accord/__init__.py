@@ -6,7 +6,7 @@ No torch, no network and no clock: an accord is judged by what it says.
 from foedus.accord.amend import amended
 from foedus.accord.check import findings
 from foedus.accord.diff import Change, difference
-from foedus.accord.explain import explain
+from foedus.accord.explain import explain, sentences
 from foedus.accord.finding import Finding
 from foedus.accord.permit import in_force_on, permit
 from foedus.accord.plan import compile_plan
@@ -33,4 +33,5 @@ __all__ = [
     "read_accord",
     "read_draft",
     "require_reach",
+    "sentences",
 ]

@@ -12,11 +12,19 @@ from foedus.records.accord import Accord, Participation, needed
 from foedus.records.base import decimal
 from foedus.records.serving import Serving
 
-__all__ = ["explain"]
+__all__ = ["explain", "sentences"]
 
 
 def explain(accord: Accord) -> str:
     """The whole accord in sentences: a heading and a list for each part."""
+    lines = [say("accord.explain.title", name=accord.name, version=accord.version)]
+    for name, said in sentences(accord).items():
+        lines += ["", say(f"accord.heading.{name}"), *(f"- {sentence}" for sentence in said)]
+    return "\n".join(lines) + "\n"
+
+
+def sentences(accord: Accord) -> dict[str, tuple[str, ...]]:
+    """What each part of the accord says, by the part's name (a key of `accord.heading`)."""
     parts: tuple[tuple[str, Callable[[Accord], Iterator[str]]], ...] = (
         ("purpose", _purpose),
         ("parties", _parties),
@@ -34,10 +42,7 @@ def explain(accord: Accord) -> str:
         ("monitoring", _monitoring),
         ("ledger", _ledger),
     )
-    lines = [say("accord.explain.title", name=accord.name, version=accord.version)]
-    for name, sentences in parts:
-        lines += ["", say(f"accord.heading.{name}"), *(f"- {sentence}" for sentence in sentences(accord))]
-    return "\n".join(lines) + "\n"
+    return {name: tuple(part(accord)) for name, part in parts}
 
 
 def _purpose(accord: Accord) -> Iterator[str]:
