@@ -130,9 +130,9 @@ class RunRow:
     """A run.
 
     `outcome` is `open` until it is closed, then `done`, `stopped-early`, `pruned` or `failed`. `rounds` are those
-    closed, `planned` those agreed. `trial` is its number in a search. `loss` is the validation loss after the last closed
-    round. `metric`, `federated`, `alone` and `difference` are the first metric
-    over all members, `passed`, `failed` and `inconclusive` count its verdicts: None, and 0, before it is examined.
+    closed, `planned` those agreed. `trial` is its number in a search. `loss` is the validation loss after the last
+    closed round. `metric`, `federated`, `alone` and `difference` are the first metric over all members, `passed`,
+    `failed` and `inconclusive` count its verdicts: None, and 0, before it is examined.
     """
 
     run: str

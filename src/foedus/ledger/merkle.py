@@ -48,12 +48,13 @@ def root(hashes: Sequence[bytes]) -> bytes:
 class Frontier:
     """A tree that grows leaf by leaf and remembers only what its next roots need.
 
-    `_peaks` are the roots of the full subtrees from left to right; the bits of `size` say how large each is.
+    `peaks` are the roots of the full subtrees from left to right; the bits of `size` say how large each is. From both
+    it goes on where it was.
     """
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._peaks: list[bytes] = []
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        self.size = size
+        self._peaks = list(peaks)
 
     def add(self, hashed: bytes) -> None:
         """Append one leaf, given by its hash."""
@@ -63,6 +64,11 @@ class Frontier:
             full >>= 1
         self._peaks.append(hashed)
         self.size += 1
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of the full subtrees."""
+        return tuple(self._peaks)
 
     @property
     def root(self) -> bytes:
