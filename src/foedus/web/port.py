@@ -49,7 +49,7 @@ def listen(app: Any, socket: sockets.socket) -> Listening:
     import uvicorn
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_keep_alive=15,
+        app, ws="none", log_config=None, access_log=False, server_header=False, lifespan="off", timeout_keep_alive=15,
         timeout_graceful_shutdown=2, limit_concurrency=256, proxy_headers=False, h11_max_incomplete_event_size=32768,
     )  # fmt: skip
     server = uvicorn.Server(config)
