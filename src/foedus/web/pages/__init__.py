@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from foedus.web.pages import help as _help
+from foedus.web.pages import overview as _overview
 from foedus.web.table import PAGES
 
 __all__ = ["SECTIONS", "Link", "navigation"]
@@ -16,7 +17,7 @@ SECTIONS = (
 )  # fmt: skip
 """The entries of the navigation, in order; one is shown once a page of it is there."""
 
-_ = (_help,)
+_ = (_help, _overview)
 
 
 @dataclass(frozen=True, slots=True)
