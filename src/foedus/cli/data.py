@@ -71,6 +71,31 @@ def card(
         here.next(f"foedus data card {file} --register{here.at()}")
 
 
+@app.command()
+def feedback(
+    file: File,
+    *,
+    consent: Annotated[
+        str | None, typer.Option("--consent", help="On what basis users' words may be learned from.")
+    ] = None,
+    traffic: Annotated[
+        Path | None, typer.Option("--traffic", metavar="FOLDER", help="The workspace that serves; default: this one.")
+    ] = None,
+) -> None:
+    """Take the answers that users corrected, and let be learned from, into this member's training data."""
+    from foedus.serve.feedback.learn import learn_from
+    from foedus.workspace import open_workspace
+
+    here = shell()
+    workspace = open_workspace(here.workspace)
+    took = learn_from(traffic or workspace.folder, file, consent=consent)
+    here.say("data.feedback.took", new=took.new, total=took.total, file=took.file)
+    here.result(
+        "data.feedback", {"new": took.new, "total": took.total, "file": str(took.file), "consent": took.consent}
+    )
+    here.next(f"foedus data card {file} --register{here.at()}")
+
+
 def _open(file: Path, task: Path | None) -> tuple[Parts, Workspace | None]:
     """The member's data, under the key of its workspace; without a workspace under a key for this call only."""
     from foedus.core.rng import SecretRng
@@ -126,6 +151,9 @@ def _show(parts: Parts) -> None:
         [[label, *(withheld if n is None else str(n) for n in row)] for label, row in zip(labels, cells, strict=True)],
     )
     here.line()
+    if card.feedback:
+        count = withheld if card.feedback.examples is None else card.feedback.examples
+        here.say("data.card.feedback", count=count, consent=card.feedback.consent)
     here.say("data.card.duplicates", count=card.duplicates, across=card.across_parts)
     here.say("data.card.rounding", smallest_cell=card.smallest_cell)
 
@@ -133,12 +161,14 @@ def _show(parts: Parts) -> None:
 def _register(parts: Parts, workspace: Workspace | None) -> str:
     from foedus.core.errors import CallerError
     from foedus.core.files import write_atomic
-    from foedus.data.card import register_act, salted
+    from foedus.data.card import check_consents, register_act, salted
     from foedus.data.key import KEY_FILE, data_key
-    from foedus.workspace import make_act
+    from foedus.workspace import consortium, make_act
 
     if workspace is None:
         raise CallerError("data.no-workspace")
+    if accord := consortium(workspace).accord:
+        check_consents(parts.card, accord.data.consents)
     stored = salted(parts.card, key=data_key(workspace.folder / KEY_FILE))
     act = register_act(parts.card, stored)
     parcel = make_act(workspace, act, [stored.to_bytes()], passphrase=known(None))

@@ -32,7 +32,9 @@ from foedus.cli import (
     login,
     look,
     member,
+    monitor,
     new,
+    propose,
     release,
     report,
     revoke,
@@ -56,6 +58,9 @@ release.app.command("revoke")(revoke.revoke)
 runs.app.command("log")(look.log)
 runs.app.command("compare")(look.compare)
 runs.app.command("tune")(tune.tune)
+runs.app.command("propose")(propose.propose)
+runs.app.command("proposals")(propose.proposals)
+runs.app.command("vote")(propose.vote)
 runs.app.command("report")(report.report)
 credit.app.command("statement")(report.statement)
 release.app.command("certificate")(report.certificate)
@@ -69,6 +74,7 @@ GROUPS = {
     "journal": journal.app,
     "ledger": ledger.app,
     "member": member.app,
+    "monitor": monitor.app,
     "release": release.app,
     "run": runs.app,
 }
@@ -84,7 +90,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 PANELS = {
     "agree": ("demo", "new", "accord", "member", "data"),
     "build": ("up", "join", "login", "run", "credit"),
-    "release": ("gate", "release", "verify"),
+    "release": ("gate", "release", "verify", "monitor"),
     "record": ("ledger", "journal"),
     "here": ("doctor", "bench"),
 }

@@ -30,6 +30,10 @@ Log = Annotated[
     ),
 ]
 Engine = Annotated[str | None, typer.Option(help="inprocess (default), or flower: over many machines, by the hub.")]
+Proposal = Annotated[
+    str | None,
+    typer.Option(help="An approved proposal, or `last`: start from the release that it names instead of the base."),
+]
 _LOOK_SECONDS = 0.5
 
 
@@ -39,21 +43,26 @@ def start(
     workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
     engine: Engine = None,
     log: Log = None,
+    proposal: Proposal = None,
 ) -> None:
     """Carry a run from its opening to its evidence; one that was interrupted goes on."""
     from foedus.core.digest import short
     from foedus.core.errors import CallerError
     from foedus.workspace import consortium, open_workspace
+    from foedus.workspace.proposing import find_proposal
 
     here = shell()
     hub = open_workspace(here.workspace)
     hub.require("coordinator")
+    carried_out = find_proposal(consortium(hub), proposal) if proposal else None
     if engine not in (None, "inprocess", "flower"):
         raise CallerError("run.unknown-engine", got=engine)
     if engine is None and name is not None and (before := consortium(hub).runs.get(name)):
         engine = before.opened.engine
     with watching(log or ()) as report:
-        outcome = _in_hub(name, report) if engine == "flower" else _here(name, workers, report)
+        outcome = (
+            _in_hub(name, carried_out, report) if engine == "flower" else _here(name, carried_out, workers, report)
+        )
     released = f"{outcome.released_round}"
     here.say("run.cli.ended", run=outcome.run, state=short(outcome.state), released=released, rounds=outcome.rounds)
     here.say("run.cli.examined")
@@ -73,15 +82,15 @@ def start(
     here.next(*credit, f"foedus release build --run {outcome.run} --version 1.0{here.at()}")
 
 
-def _here(name: str | None, workers: int | None, report: Report) -> Outcome:
+def _here(name: str | None, proposal: str | None, workers: int | None, report: Report) -> Outcome:
     """The run in this process, which holds every key."""
     from foedus.practice import open_practice, run_here
 
     practice = open_practice(shell().workspace, passphrase=known(None))
-    return run_here(practice, name=name, workers=workers, report=report)
+    return run_here(practice, name=name, proposal=proposal, workers=workers, report=report)
 
 
-def _in_hub(name: str | None, report: Report) -> Outcome:
+def _in_hub(name: str | None, proposal: str | None, report: Report) -> Outcome:
     """The run in the hub's process; an interrupt here leaves it going there."""
     from time import sleep
 
@@ -89,7 +98,7 @@ def _in_hub(name: str | None, report: Report) -> Outcome:
     from foedus.hub.follow import follow
 
     try:
-        return follow(shell().workspace, name, report=report, pause=lambda: sleep(_LOOK_SECONDS))
+        return follow(shell().workspace, name, report=report, pause=lambda: sleep(_LOOK_SECONDS), proposal=proposal)
     except KeyboardInterrupt:
         shell().note(say("hub.cli.follow", run=name or "–"))
         raise
@@ -208,7 +217,13 @@ def export_replies(
 
 
 def _summary(name: str, run: RunState) -> dict[str, Any]:
-    return {"run": name, "round": run.round, "roster": list(run.opened.roster), "outcome": _outcome(run)}
+    return {
+        "run": name,
+        "round": run.round,
+        "roster": list(run.opened.roster),
+        "outcome": _outcome(run),
+        "proposal": run.opened.proposal,
+    }
 
 
 def _outcome(run: RunState) -> str:

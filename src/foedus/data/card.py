@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
+from foedus.core.errors import CallerError
 from foedus.data.examples import Example, normalised, words_of
 from foedus.data.mapping import DataMapping
 from foedus.data.split import PART_NAMES, PartName
 from foedus.records import terms
 from foedus.records.acts import RegisterCard
-from foedus.records.evidence import DataCard, PartSummary, Salted
+from foedus.records.evidence import DataCard, FeedbackSummary, PartSummary, Salted
 
-__all__ = ["make_card", "register_act", "rounded", "salted"]
+__all__ = ["check_consents", "make_card", "register_act", "rounded", "salted"]
 
 
 def rounded(count: int) -> int:
@@ -34,8 +35,11 @@ def make_card(
     member: str,
     smallest_cell: int,
     commitments: Mapping[PartName, str],
+    learned: int = 0,
 ) -> DataCard:
-    """The card of a data set. Parts without examples (an auditor's train) have no summary."""
+    """The card of a data set. Parts without examples (an auditor's train) have no summary. `learned`: how many of the
+    training examples came from users' feedback.
+    """
     texts = {part: [normalised(example.text) for example in parts.get(part, ())] for part in PART_NAMES}
     everywhere = [text for part in PART_NAMES for text in texts[part]]
     shared = Counter(text for part in PART_NAMES for text in set(texts[part]))
@@ -56,7 +60,21 @@ def make_card(
         commitments=dict(commitments),
         duplicates=rounded(len(everywhere) - len(set(everywhere))),
         across_parts=rounded(sum(count > 1 for count in shared.values())),
+        feedback=FeedbackSummary(
+            examples=rounded(learned) if learned >= smallest_cell else None, consent=mapping.feedback.consent
+        )
+        if mapping.feedback
+        else None,
     )
+
+
+def check_consents(card: DataCard, allowed: Sequence[str]) -> None:
+    """Require that what came from feedback rests on a basis that the accord allows (`data.consents`; empty: any).
+
+    Raises: CallerError: `data.feedback-consent`.
+    """
+    if card.feedback and allowed and card.feedback.consent not in allowed:
+        raise CallerError("data.feedback-consent", got=card.feedback.consent, known=", ".join(allowed))
 
 
 def salted(card: DataCard, *, key: bytes) -> Salted:

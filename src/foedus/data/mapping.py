@@ -14,9 +14,9 @@ from pydantic import Field, ValidationError, model_validator
 from foedus.core.errors import CallerError
 from foedus.core.files import read_text
 from foedus.core.yaml import Tree, read_yaml
-from foedus.records.base import ListOf, Name, Positive, Record, SetOf, Text
+from foedus.records.base import ListOf, Name, Positive, Record, SetOf, Sparse, Text
 
-__all__ = ["Columns", "DataMapping", "Format", "PartFiles", "SpanKeys", "Split", "read_mapping"]
+__all__ = ["Columns", "DataMapping", "FeedbackFile", "Format", "PartFiles", "SpanKeys", "Split", "read_mapping"]
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "datasets"]
 
@@ -67,7 +67,16 @@ class Split(Record):
         return self
 
 
-class DataMapping(Record):
+class FeedbackFile(Record):
+    """Answers that users corrected, as `foedus data feedback` writes them: JSON Lines with `text` and `label`. They
+    join the train part. `consent`: on what basis they may be learned from.
+    """
+
+    path: Text
+    consent: Text
+
+
+class DataMapping(Sparse):
     """The member's `data.yaml`.
 
     `labels` maps raw labels (or entity types) to the accord's; raw labels that already are the accord's need no line.
@@ -79,6 +88,7 @@ class DataMapping(Record):
     """
 
     kind: ClassVar[str] = "data-mapping"
+    later: ClassVar[frozenset[str]] = frozenset({"feedback"})
 
     data: Literal["foedus/v1"]
     name: Name
@@ -103,6 +113,7 @@ class DataMapping(Record):
     collected: Text | None = None
     languages: ListOf[Text] = ()
     description: Text | None = None
+    feedback: FeedbackFile | None = None
 
     @model_validator(mode="after")
     def _names_its_files(self) -> DataMapping:
@@ -146,6 +157,8 @@ def _bad_mapping(tree: Tree, error: ValidationError) -> CallerError:
 
 def _fields(place: tuple[str | int, ...]) -> list[str]:
     """The fields of the record at a place of the mapping."""
-    nested: dict[str, type[Record]] = {"columns": Columns, "parts": PartFiles, "span_keys": SpanKeys, "split": Split}
+    nested: dict[str, type[Record]] = {
+        "columns": Columns, "feedback": FeedbackFile, "parts": PartFiles, "span_keys": SpanKeys, "split": Split,
+    }  # fmt: skip
     kind = DataMapping if not place else nested.get(str(place[0]))
     return sorted(kind.model_fields) if kind else []

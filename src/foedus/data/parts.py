@@ -8,9 +8,9 @@ from pathlib import Path
 from foedus.core.errors import CallerError
 from foedus.data.card import make_card
 from foedus.data.commit import commitment, part_salt
-from foedus.data.examples import Example
+from foedus.data.examples import Example, normalised
 from foedus.data.load import load_file
-from foedus.data.mapping import DataMapping, PartFiles, Split, read_mapping
+from foedus.data.mapping import Columns, DataMapping, PartFiles, Split, read_mapping
 from foedus.data.split import PART_NAMES, PartName, in_order, part_of
 from foedus.records import terms
 from foedus.records.evidence import DataCard
@@ -49,7 +49,8 @@ def open_parts(mapping_path: Path, *, task: terms.Task, member: str, secret_key:
 
     Raises:
         CallerError: what `read_mapping` and `load_file` raise; `data.too-few` when a part has fewer examples than the
-            smallest cell; `data.one-label` when all training examples have one label, or no entity at all.
+            smallest cell; `data.feedback-task`; `data.one-label` when all training examples have one label, or no
+            entity at all.
     """
     if len(secret_key) < 16:
         raise ValueError("secret_key needs at least 16 bytes")
@@ -67,6 +68,9 @@ def open_parts(mapping_path: Path, *, task: terms.Task, member: str, secret_key:
         for example, by in loaded.examples:
             gathered[part_of(example, by, split, key=secret_key) if split else part].append(example)
 
+    learned = _from_feedback(mapping_path.parent, mapping, task, gathered) if files.train else []
+    gathered["train"] += learned
+
     expected = PART_NAMES if files.train else ("test",)
     for part in expected:
         if len(gathered[part]) < smallest_cell:
@@ -78,7 +82,9 @@ def open_parts(mapping_path: Path, *, task: terms.Task, member: str, secret_key:
     roots = {
         part: commitment(parts[part], salt=part_salt(secret_key, name=mapping.name, part=part)) for part in expected
     }
-    card = make_card(mapping, parts, task=task, member=member, smallest_cell=smallest_cell, commitments=roots)
+    card = make_card(
+        mapping, parts, task=task, member=member, smallest_cell=smallest_cell, commitments=roots, learned=len(learned)
+    )
     return Parts(
         train=parts["train"],
         validation=parts["validation"],
@@ -89,6 +95,21 @@ def open_parts(mapping_path: Path, *, task: terms.Task, member: str, secret_key:
         ignored=ignored,
         repaired=repaired,
     )
+
+
+def _from_feedback(
+    folder: Path, mapping: DataMapping, task: terms.Task, gathered: dict[PartName, list[Example]]
+) -> list[Example]:
+    """What users corrected, without texts on which the model is measured."""
+    if mapping.feedback is None:
+        return []
+    if not isinstance(task, terms.TextClassification):
+        raise CallerError("data.feedback-task", task=task.name)
+    plain = {"path": mapping.feedback.path, "parts": None, "format": "jsonl", "delimiter": None, "encoding": "utf-8"}
+    plain |= {"columns": Columns(text="text", label="label"), "labels": {}, "ignore": (), "empty": "skip"}
+    loaded = load_file(folder / mapping.feedback.path, mapping.model_copy(update={**plain, "split": Split()}), task)
+    measured = {normalised(example.text) for part in ("validation", "test") for example in gathered[part]}
+    return [example for example, _ in loaded.examples if normalised(example.text) not in measured]
 
 
 def _split_of(mapping: DataMapping, files: PartFiles) -> Split | None:

@@ -10,13 +10,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from foedus.records.base import Decimal, Digest, Int, ListOf, Name, Positive, Record, Text
+from foedus.records.base import Decimal, Digest, Int, ListOf, Name, Positive, Record, Sparse, Text
 
 __all__ = [
     "Credit",
     "CreditReport",
     "DataCard",
     "Examination",
+    "FeedbackSummary",
     "Figure",
     "PartSummary",
     "Salted",
@@ -38,10 +39,20 @@ class PartSummary(Record):
     tokens_p95: Int
 
 
-class DataCard(Record):
+class FeedbackSummary(Record):
+    """Training examples that users of a release corrected: rounded to five, null below the smallest cell; and on what
+    basis they may be learned from. They are part of the train part and counted in it.
+    """
+
+    examples: Int | None
+    consent: Text
+
+
+class DataCard(Sparse):
     """What is known of a member's data set; made on the member's side. `mapping` is the digest of its `data.yaml`."""
 
     kind: ClassVar[str] = "data-card"
+    later: ClassVar[frozenset[str]] = frozenset({"feedback"})
     v: Literal[1] = 1
     member: Name
     name: Name
@@ -57,6 +68,7 @@ class DataCard(Record):
     commitments: dict[PartName, Digest]
     duplicates: Int = Field(description="Rows whose normalised text stands earlier in the set, rounded to five.")
     across_parts: Int = Field(description="Texts that stand in two parts, rounded to five.")
+    feedback: FeedbackSummary | None = None
 
 
 class Salted(Record):

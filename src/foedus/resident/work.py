@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foedus.accord import compile_plan
 from foedus.core.clock import Clock, now
 from foedus.core.errors import CallerError
-from foedus.data.card import register_act, salted
+from foedus.data.card import check_consents, register_act, salted
 from foedus.data.key import KEY_FILE, data_key
 from foedus.data.parts import Parts, open_parts
 from foedus.node import Node
@@ -41,6 +41,7 @@ def parts_of(workspace: Workspace, accord: Accord) -> Parts:
 def register(workspace: Workspace, accord: Accord, *, passphrase: str | None = None, clock: Clock = now) -> bytes:
     """A member's `data.register` act as a parcel for the coordinator. The salted card travels with it."""
     parts = parts_of(workspace, accord)
+    check_consents(parts.card, accord.data.consents)
     stored = salted(parts.card, key=data_key(workspace.folder / KEY_FILE))
     workspace.objects.put(stored.to_bytes())
     return make_act(

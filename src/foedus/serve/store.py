@@ -244,6 +244,24 @@ class Traffic:
         where = "answer IN (SELECT id FROM answers WHERE release = ?)"
         return self._after(Feedback, "feedback", where, [release], number, size)
 
+    def corrections(self, *, release: str | None = None) -> list[tuple[Answer, Feedback]]:
+        """The answers that users corrected and let be learned from, the oldest first, each with the last word on it.
+
+        Only those whose text is still kept.
+        """
+        where, given = _where(release=release)
+        with self._lock:
+            rows = self._base.execute(
+                f"SELECT {_named('answers', Answer)}, {_named('feedback', Feedback)}"  # noqa: S608 - our own names
+                " FROM feedback JOIN answers ON answers.id = feedback.answer"
+                f" WHERE {where} AND consent = 1 AND correct IS NOT NULL AND text IS NOT NULL"
+                " AND feedback.rowid = (SELECT max(rowid) FROM feedback AS later WHERE later.answer = answers.id)"
+                " ORDER BY feedback.rowid",
+                given,
+            ).fetchall()
+        split = len(_columns(Answer))
+        return [(_made(Answer, row[:split]), _made(Feedback, row[split:])) for row in rows]
+
     def feedback(
         self,
         *,
@@ -318,6 +336,10 @@ def _made(kind: type[Kept], row: tuple[Any, ...]) -> Kept:
 
 def _columns(kind: type[Answer] | type[Feedback] | type[Review]) -> list[str]:
     return [field.name for field in fields(kind)]
+
+
+def _named(table: str, kind: type[Answer] | type[Feedback]) -> str:
+    return ", ".join(f"{table}.{name}" for name in _columns(kind))
 
 
 def _values(row: Answer | Feedback | Review) -> tuple[Any, ...]:

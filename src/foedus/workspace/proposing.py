@@ -21,7 +21,7 @@ from foedus.records.watch import ExpectedGain
 from foedus.workspace.acting import act, collect_acts, consortium, make_act
 from foedus.workspace.folder import Workspace
 
-__all__ = ["collect_run_votes", "find_proposal", "propose_run", "standing_of", "vote_on_run"]
+__all__ = ["Standing", "collect_run_votes", "find_proposal", "propose_run", "standing_of", "vote_on_run"]
 
 Standing = Literal["open", "approved", "rejected", "running", "done"]
 
