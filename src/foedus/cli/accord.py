@@ -195,8 +195,11 @@ def _read_named(name: str) -> Draft:
 def _stored(digest: str) -> Draft:
     from foedus.accord import Draft, load_accord
     from foedus.core.objects import ObjectStore
+    from foedus.workspace.folder import PAGE, open_workspace
 
-    return Draft(load_accord(ObjectStore(shell().workspace / "objects").get(digest)), ())
+    here = shell().workspace
+    store = open_workspace(here).objects if (here / PAGE).is_file() else ObjectStore(here / "objects")
+    return Draft(load_accord(store.get(digest)), ())
 
 
 def _complete(draft: Draft, source: str) -> Accord:

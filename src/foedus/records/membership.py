@@ -62,18 +62,17 @@ class _MayNameHub(Record):
     hub: HubAddress | None = None
 
     @model_serializer(mode="wrap")
-    def _without_empty_hub(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
-        if data["hub"] is None:
-            del data["hub"]
-        return data
+        return {name: value for name, value in data.items() if value is not None or name not in ("hub", "objects")}
 
 
 class WorkspacePage(_MayNameHub):
     """`workspace.json`: whose folder this is. A member's page holds what it learned from its invitation.
 
     `anchor` is the digest of the first accord, once this party knows it from its invitation or its own signature.
-    `siblings`, in practice only: the workspaces of the other parties, relative to this one.
+    `siblings`, in practice only: the workspaces of the other parties, relative to this one. `objects`: the URL of the
+    store of objects, where that is not the folder `objects`; left out where it is.
     """
 
     kind: ClassVar[str] = "workspace"
@@ -87,6 +86,7 @@ class WorkspacePage(_MayNameHub):
     consortium: Name | None = None
     anchor: Digest | None = None
     siblings: dict[Name, Text] = Field(default_factory=dict)
+    objects: Text | None = None
 
 
 class Invitation(_MayNameHub):

@@ -26,6 +26,7 @@ from foedus.workspace.acting import (
 from foedus.workspace.folder import (
     Workspace,
     create_coordinator,
+    keep_objects_at,
     keep_siblings,
     open_workspace,
     practice,
@@ -66,6 +67,7 @@ __all__ = [
     "join",
     "joined_keys",
     "keep_ballot",
+    "keep_objects_at",
     "keep_siblings",
     "make_act",
     "open_workspace",

@@ -5,7 +5,7 @@ keys/PURPOSE.pem      private keys, readable by their owner only; NEW keys wait 
 accord.yaml           the draft (coordinator)
 members/NAME.invited  invitations sent, and NAME.joined the answers (coordinator)
 ledger/               the log (coordinator) or a verified copy (member)
-objects/              what entries name by digest
+objects/              what entries name by digest, unless the page names another store
 hub/hub.json          where the hub listens (coordinator), with its certificates and what it refused beside it
 outbox/000001.act     every act that this party signed, in order
 """
@@ -35,6 +35,7 @@ __all__ = [
     "PAGE",
     "Workspace",
     "create_coordinator",
+    "keep_objects_at",
     "keep_page",
     "keep_siblings",
     "make_member_keys",
@@ -71,8 +72,12 @@ class Workspace:
 
     @property
     def objects(self) -> ObjectStore:
-        """What entries name by digest."""
-        return ObjectStore(self.folder / "objects")
+        """What entries name by digest: in the folder, or where the page says."""
+        if self.page.objects is None:
+            return ObjectStore(self.folder / "objects")
+        from foedus.core.remote import store_at
+
+        return store_at(self.page.objects)
 
     @property
     def ledger(self) -> Path:
@@ -242,6 +247,25 @@ def practice(
         collect_joined(made[coordinator], join(folder / name, parcel, passphrase=passphrase))
         made[name] = open_workspace(folder / name)
     return keep_siblings([folder / name for name in names])
+
+
+def keep_objects_at(workspace: Workspace, url: str | None) -> Workspace:
+    """Keep the objects at a URL from here on, or with None in the folder again; what is there so far is copied first.
+
+    A copy that is interrupted goes on when this is called again; the old store stays as it is.
+
+    Raises:
+        CallerError: `objects.bad-url`, `objects.package-missing`, `cli.extra-missing`.
+        RunError: `objects.away`, `files.cannot-write`.
+        VerifyError: `objects.changed`.
+    """
+    if url == workspace.page.objects:
+        return workspace
+    page = workspace.page.model_copy(update={"objects": url})
+    old, new = workspace.objects, Workspace(workspace.folder, page).objects
+    for digest in old:
+        new.put(old.get(digest))
+    return keep_page(workspace, page)
 
 
 def keep_siblings(folders: Sequence[Path]) -> dict[str, Workspace]:
