@@ -184,7 +184,6 @@ def _draft(workspace: Workspace, link: Link | None, name: str) -> Path:
     proposal = find_proposal(state, name)
     act = private_key(workspace, "act", public=state.key(workspace.party, "act"), passphrase=secret)
     with shell().progress(say("release.cli.fetching")) as bar:
-
         told = -1
 
         def advance(done: int, total: int) -> None:
@@ -285,6 +284,7 @@ def tell_count(tally: Tally) -> dict[str, object]:
 def _table(verdicts: tuple[Verdict, ...]) -> None:
     """Verdicts, failures first."""
     from foedus.core.messages import say
+    from foedus.release.paper import reason_text
 
     here = shell()
     order = {"fail": 0, "inconclusive": 1, "pass": 2}
@@ -302,16 +302,7 @@ def _table(verdicts: tuple[Verdict, ...]) -> None:
                 str(verdict.n),
                 interval,
                 verdict.threshold,
-                _why(verdict.reason),
+                reason_text(verdict.reason),
             ]
         )
     here.table([say(f"release.cli.head-{column}") for column in columns], rows)
-
-
-def _why(reason: str) -> str:
-    from foedus.core.messages import say
-
-    try:
-        return say(f"gates.reason.{reason}")
-    except KeyError:
-        return reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,10 @@ def join(
     passphrase_file: PassphraseFile = None,
     *,
     check: Annotated[bool, typer.Option("--check", help="Send nothing; say what would work.")] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Also show this node's own page, for a browser on this machine.")
+    ] = False,
+    ui_port: Annotated[int, typer.Option("--ui-port", help="The page's port; 0 asks the system for a free one.")] = 0,
 ) -> None:
     """Join a hub and answer its asks, next to the data, until stopped. Started again, it goes on."""
     from foedus.core.clock import now
@@ -49,9 +55,33 @@ def join(
     here.say("join.cli.joined", party=workspace.party, consortium=page.consortium, folder=workspace.folder)
     if is_new and secret is None:
         here.say("workspace.new.unprotected")
-    _until_stopped(Resident(workspace, link, secret, now, _tell))
+    resident = Resident(workspace, link, secret, now, _tell)
+    with _page(resident, ui_port) if ui else nullcontext():
+        _until_stopped(resident)
     here.say("join.cli.stopped")
     here.result("join", {"party": workspace.party, "hub": hub.address, "workspace": str(workspace.folder)})
+
+
+@contextmanager
+def _page(resident: Resident, port: int) -> Iterator[None]:
+    """The node's own page while it runs: it hears what is told here."""
+    from foedus.core.messages import say
+    from foedus.web.node.up import node_page
+
+    here = shell()
+    opened = node_page(
+        resident.workspace, resident.link, passphrase=resident.passphrase, clock=resident.clock,
+        sync=resident.sync_now, port=port,
+    )  # fmt: skip
+    with opened as page:
+        here.note(say("node_page.cli.open", link=page.link))
+
+        def tell(event: Event) -> None:
+            page.desk.hear(event)
+            _tell(event)
+
+        resident.report = tell
+        yield
 
 
 def _until_stopped(resident: Resident) -> None:

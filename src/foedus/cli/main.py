@@ -38,6 +38,7 @@ from foedus.cli import (
     release,
     report,
     revoke,
+    serve,
     sign,
     tune,
     up,
@@ -55,6 +56,7 @@ __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
 accord.app.command("sign")(sign.sign)
 release.app.command("revoke")(revoke.revoke)
+release.app.command("rollback")(serve.rollback)
 runs.app.command("log")(look.log)
 runs.app.command("compare")(look.compare)
 runs.app.command("tune")(tune.tune)
@@ -77,7 +79,11 @@ GROUPS = {
     "monitor": monitor.app,
     "release": release.app,
     "run": runs.app,
+    "serve": serve.app,
 }
+DEFAULTS = {"serve": "start"}
+"""Groups whose own name is enough for one of their commands: `foedus serve RELEASE` is `foedus serve start RELEASE`."""
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "doctor": doctor.doctor,
@@ -90,24 +96,28 @@ COMMANDS: dict[str, Callable[..., None]] = {
 PANELS = {
     "agree": ("demo", "new", "accord", "member", "data"),
     "build": ("up", "join", "login", "run", "credit"),
-    "release": ("gate", "release", "verify", "monitor"),
+    "release": ("gate", "release", "verify", "serve", "monitor"),
     "record": ("ledger", "journal"),
     "here": ("doctor", "bench"),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
 
 EXTRA_OF = {
+    "fastapi": "serve",
     "flwr": "flower",
     "jinja2": "serve",
     "numpy": "train",
     "peft": "train",
+    "prometheus_client": "serve",
     "psycopg": "postgres",
     "pyarrow": "train",
     "safetensors": "train",
     "sqlalchemy": "serve",
+    "starlette": "serve",
     "tokenizers": "train",
     "torch": "train",
     "transformers": "train",
+    "uvicorn": "serve",
 }
 """Which extra brings a module that the base installation lacks."""
 
@@ -246,7 +256,9 @@ def _command(call: Call, environment: Mapping[str, str]) -> int:
         shell().line(page(command, path, PANELS if len(path) == 1 else None))
         shell().result("help", {"command": " ".join(path), "commands": sorted(getattr(command, "commands", {}))})
         return 0 if call.help else _USAGE_EXIT
-    if is_group and not call.rest[len(path) - 1].startswith("-"):
+    if is_group and path[-1] in DEFAULTS:
+        call.rest.insert(len(path) - 1, DEFAULTS[path[-1]])
+    elif is_group and not call.rest[len(path) - 1].startswith("-"):
         word = call.rest[len(path) - 1]
         raise CallerError(
             "cli.unknown-command", got=word, path=" ".join(path), known=", ".join(sorted(command.commands))

@@ -18,7 +18,7 @@ from foedus.release.bundle import opened
 from foedus.release.report import Verification
 from foedus.release.verify import verify_bundle
 
-__all__ = ["Change", "Paper", "paper_of"]
+__all__ = ["Change", "Paper", "paper_of", "reason_text"]
 
 Choice = Literal["approve", "object"]
 _COMPARED = ("accord", "base", "run", "model", "evidence", "credit", "use")
@@ -80,6 +80,14 @@ def paper_of(path: Path, *, anchor: str | None, at: datetime) -> Paper:
     pairs = [(name, getattr(before.proposal, name), getattr(seen.proposal, name)) for name in _COMPARED]
     changes = tuple(Change(name, _told(old), _told(new)) for name, old, new in pairs if old != new)
     return Paper(seen, seen.proposal, in_order, f"{before.proposal.name} {before.proposal.version}", changes)
+
+
+def reason_text(reason: str) -> str:
+    """Why a gate judged as it did, for people; a reason that the catalogue does not know as it stands."""
+    try:
+        return say(f"gates.reason.{reason}")
+    except KeyError:
+        return reason
 
 
 def _told(value: str | None) -> str:

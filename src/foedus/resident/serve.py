@@ -26,6 +26,7 @@ from foedus.records.accord import Accord
 from foedus.resident.check import check_clock, check_disk
 from foedus.resident.join import Standing, node_key_of, standing, sync
 from foedus.resident.link import Link
+from foedus.resident.pause import paused_since
 from foedus.resident.work import DATA_FILE, check_commitments, node_of, parts_of, register, shelf_of
 from foedus.run import numerics
 from foedus.track.event import Event, Report
@@ -212,7 +213,12 @@ class Resident:
             self._tell_once("to-sign")
 
     def handle(self, message: bytes) -> bytes:
-        """The reply to a message of asks; raises as `Node.handle`, and what is wrong with the hub's ledger."""
+        """The reply to a message of asks; raises as `Node.handle`, and what is wrong with the hub's ledger.
+
+        Raises: RunError: `join.paused` while the member holds its node.
+        """
+        if paused_since(self.workspace):
+            raise RunError("join.paused")
         with self._lock:
             self._sync()
             node = self._current()
@@ -263,6 +269,11 @@ class Resident:
             require_reach(accord, base)
             self._model = accord.digest, base, build(base, plan.task, plan.method, dropout=plan.craft.dropout)
         return self._model[1], self._model[2]
+
+    def sync_now(self) -> Consortium:
+        """Send what waits and take the ledger at once: for who acts on this machine while the process runs."""
+        with self._lock:
+            return self._sync()
 
     # ── telling ──────────────────────────────────────────────────────────────
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -127,10 +127,14 @@ def add_door(
         app.router.add_route(path, call, methods=[method], include_in_schema=False)
 
 
-def give_cookie(answer: Response, places: Places, token: str) -> Response:
+def give_cookie(
+    answer: Response, places: Places, token: str, *, samesite: Literal["lax", "strict"] = "lax"
+) -> Response:
     """Put a session into the browser that asked."""
     life = int(LIFE.total_seconds())
-    answer.set_cookie(places.cookie, token, max_age=life, path="/", secure=places.secure, httponly=True, samesite="lax")
+    answer.set_cookie(
+        places.cookie, token, max_age=life, path="/", secure=places.secure, httponly=True, samesite=samesite
+    )
     return answer
 
 

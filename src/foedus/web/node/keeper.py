@@ -1,4 +1,4 @@
-"""Who may see a member's page: a browser that opened the link of this start. The link is good until the process ends."""
+"""Who may see a member's page: a browser that opened the link of this start, good until the process ends."""
 
 from __future__ import annotations
 
