@@ -15,6 +15,7 @@ from foedus.cli.shell import shell
 if TYPE_CHECKING:
     from foedus.records.accord import Accord
     from foedus.records.release import Proposal
+    from foedus.serve.predict import Predictor
     from foedus.workspace import Workspace
 
 __all__ = ["app"]
@@ -146,14 +147,20 @@ def diff(old: Named, new: Named) -> None:
 @app.command()
 def predict(
     name: Named,
-    text: Annotated[list[str], typer.Option(help="A text to ask the model about; may be repeated.")],
+    file: Annotated[Path | None, typer.Argument(help="Texts to ask about: CSV, TSV or JSON Lines, also .gz.")] = None,
+    *,
+    text: Annotated[list[str] | None, typer.Option(help="A text to ask the model about; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The file to write; by default the terminal.")] = None,
+    column: Annotated[str, typer.Option(help="The column of FILE that holds the texts.")] = "text",
     use: Annotated[str | None, typer.Option(help="What for: one of the accord's uses.")] = None,
 ) -> None:
-    """Ask a release about texts."""
+    """Ask a release about texts, or about every row of a file."""
     from foedus.core.errors import CallerError
     from foedus.release.bundle import opened
 
     here, path = shell(), _find(name)
+    if (file is None) == (not text) or (file is not None and out is None and here.as_json):
+        raise CallerError("release.nothing-asked")
     _require_sound(path)
     with opened(path) as folder:
         accord = _accord(folder)
@@ -161,12 +168,40 @@ def predict(
             raise CallerError("release.use-not-covered", use=use, uses=", ".join(accord.purpose.uses))
         from foedus.serve.predict import load_predictor
 
-        answers = load_predictor(folder / "model", accord).predict(list(text))
-    for one, answer in zip(text, answers, strict=True):
+        predictor = load_predictor(folder / "model", accord)
+    if file is not None:
+        _predict_file(predictor, file, out, column)
+        return
+    asked = list(text or [])
+    answers = predictor.predict(asked)
+    for one, answer in zip(asked, answers, strict=True):
         here.line(one)
         for line in _told(answer):
             here.line(f"  {line}")
     here.result("release.predict", {"answers": answers})
+
+
+def _predict_file(predictor: Predictor, file: Path, out: Path | None, column: str) -> None:
+    """Answer every row of a file, and say how many."""
+    import sys
+
+    from foedus.core.messages import say
+    from foedus.serve.files import lines_in, predict_file
+
+    here, lines = shell(), lines_in(file)
+    with here.progress(say("serve.cli.file-progress")) as bar:
+        told = predict_file(
+            predictor,
+            file,
+            out or sys.stdout,
+            column=column,
+            advance=lambda rows: bar.advance(rows, max(rows, lines)),
+        )
+    if out is None:
+        here.note(say("serve.cli.file-told", rows=told.rows, refused=told.refused))
+    else:
+        here.say("serve.cli.file-done", rows=told.rows, refused=told.refused, file=out)
+    here.result("release.predict", {"rows": told.rows, "refused": told.refused, "file": str(out)})
 
 
 def _told(answer: Mapping[str, Any]) -> list[str]:

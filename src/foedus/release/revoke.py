@@ -24,7 +24,7 @@ from foedus.release.bundle import opened
 from foedus.release.seal import Ballot, copy_ledger
 from foedus.workspace import Workspace, act, collect_acts, consortium, make_act
 
-__all__ = ["newer_ledger", "revoke_release", "vote_to_revoke"]
+__all__ = ["newer_copy", "newer_ledger", "revoke_release", "vote_to_revoke"]
 
 
 def vote_to_revoke(
@@ -85,7 +85,12 @@ def revoke_release(
 
 def newer_ledger(workspace: Workspace, path: Path) -> Path | None:
     """This party's ledger where it is newer than the one in the bundle: a revocation stands there first."""
-    own = workspace.ledger / "checkpoint"
+    return newer_copy(workspace.ledger, path)
+
+
+def newer_copy(ledger: Path, path: Path) -> Path | None:
+    """A copy of the ledger where it is of the bundle's consortium and newer than the bundle's own; else None."""
+    own = ledger / "checkpoint"
     if not own.exists():
         return None
     with opened(path) as folder:
@@ -93,7 +98,7 @@ def newer_ledger(workspace: Workspace, path: Path) -> Path | None:
         if not theirs.is_file():
             return None
         mine, other = (Checkpoint.parse(Note.from_bytes(read_bytes(one)).text) for one in (own, theirs))
-    return workspace.ledger if mine.origin == other.origin and mine.size > other.size else None
+    return ledger if mine.origin == other.origin and mine.size > other.size else None
 
 
 def _released(path: Path) -> Proposal:

@@ -30,7 +30,18 @@ from foedus.state import State, check_alike
 from foedus.tasks import Task, task_of
 from foedus.train.packing import NAME as PACKED
 
-__all__ = ["Model", "build", "fresh_adapter", "load", "parameter_of", "read", "shape_of", "start_state", "uniform"]
+__all__ = [
+    "Model",
+    "build",
+    "finished",
+    "fresh_adapter",
+    "load",
+    "parameter_of",
+    "read",
+    "shape_of",
+    "start_state",
+    "uniform",
+]
 
 A, B = ".lora_A.weight", ".lora_B.weight"
 
@@ -113,12 +124,28 @@ def build(
         raise CallerError("train.unreadable-base", path=str(base), reason=f"no weights for {', '.join(lost[:3])}")
     model = Model(net, tokenizer, kind, method, {}, head)
     _choose(model, backbone, method, rank)
-    if packs and hasattr(backbone, "embeddings") and net._supports_attention_backend and not net.config.is_decoder:
-        net.set_attn_implementation(PACKED)
-        model.packs, model.reads_first = True, kind.model_class == "AutoModelForSequenceClassification"
-    else:
+    if not packs or not _pack(model):
         model.depth = 0
     return model
+
+
+def finished(net: Any, tokenizer: Any, task: Task, method: terms.Method) -> Model:
+    """The model of a network that is trained no more, to be asked: its batches are packed where they can be."""
+    model = Model(net, tokenizer, task, method, {}, frozenset())
+    model.layers, _ = _layers(getattr(net, net.base_model_prefix), net)
+    _pack(model)
+    return model
+
+
+def _pack(model: Model) -> bool:
+    """Let batches go through as one row of real tokens, where the network is an encoder such as BERT; whether it is."""
+    net = model.net
+    backbone = getattr(net, net.base_model_prefix)
+    if not hasattr(backbone, "embeddings") or not net._supports_attention_backend or net.config.is_decoder:
+        return False
+    net.set_attn_implementation(PACKED)
+    model.packs, model.reads_first = True, model.task.model_class == "AutoModelForSequenceClassification"
+    return True
 
 
 def _choose(model: Model, backbone: Any, method: terms.Method, rank: int | None) -> None:

@@ -42,10 +42,13 @@ class PackedRow:
 
     def packed(self, padded: torch.Tensor) -> torch.Tensor:
         """(batch, longest, width) → (1, tokens, width)."""
-        return padded.reshape(self.batch * self.longest, -1)[self.keep][None]
+        flat = padded.reshape(self.batch * self.longest, -1)
+        return (flat if self.bias is None else flat[self.keep])[None]
 
     def spread(self, rows: torch.Tensor) -> torch.Tensor:
         """(tokens, …) → (batch, longest, …), zeros on padding."""
+        if self.bias is None:  # all as long: the row is the batch already
+            return rows.reshape(self.batch, self.longest, *rows.shape[1:])
         flat = rows.new_zeros(self.batch * self.longest, *rows.shape[1:]).index_copy(0, self.keep, rows)
         return flat.view(self.batch, self.longest, *rows.shape[1:])
 
@@ -92,7 +95,8 @@ def _attention(
         enable_gqa=key.shape[1] != query.shape[1],
     )  # fmt: skip
     heads, dim = query.shape[1], query.shape[3]
-    return out.transpose(1, 2).reshape(-1, heads, dim)[row.keep][None], None
+    flat = out.transpose(1, 2).reshape(-1, heads, dim)
+    return (flat if row.bias is None else flat[row.keep])[None], None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
