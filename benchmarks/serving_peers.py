@@ -1,0 +1,104 @@
+"""The servers beside which ours is measured, each as its own documentation shows it; one model folder, one text a
+request.
+
+    python benchmarks/serving_peers.py plain MODEL PORT MAX_TOKENS
+    python benchmarks/serving_peers.py litserve MODEL PORT MAX_TOKENS
+    python benchmarks/serving_peers.py forward MODEL TEXTS MAX_TOKENS      the bare call, timed; prints JSON
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+BATCH, WAIT_SECONDS = 32, 0.004
+
+
+def plain(model: str, port: int, max_tokens: int) -> None:
+    """FastAPI over a transformers pipeline: a function that the server calls in a thread, a text at a time."""
+    import uvicorn
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+    from transformers import pipeline
+
+    class Ask(BaseModel):
+        text: str
+
+    app = FastAPI()
+    classify = pipeline("text-classification", model=model, tokenizer=model)
+
+    @app.post("/v1/predict")
+    def predict(asked: Ask) -> dict[str, object]:
+        found = classify(asked.text, truncation=True, max_length=max_tokens)[0]
+        return {"label": found["label"], "probability": found["score"]}
+
+    uvicorn.run(app, port=port, log_level="warning", access_log=False)
+
+
+def litserve(model: str, port: int, max_tokens: int) -> None:
+    """LitServe with its own batching: up to 32 texts, waited for at most 4 ms."""
+    import litserve as ls
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    class Classify(ls.LitAPI):
+        def setup(self, device: str) -> None:
+            self.tokenizer = AutoTokenizer.from_pretrained(model)
+            self.net = AutoModelForSequenceClassification.from_pretrained(model).eval()
+
+        def decode_request(self, request: dict[str, str]) -> str:
+            return request["text"]
+
+        def batch(self, inputs: list[str]) -> dict[str, torch.Tensor]:
+            return self.tokenizer(
+                list(inputs), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+            )
+
+        def predict(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            with torch.inference_mode():
+                return torch.softmax(self.net(**batch).logits, dim=-1)
+
+        def unbatch(self, output: torch.Tensor) -> list[torch.Tensor]:
+            return list(output)
+
+        def encode_response(self, output: torch.Tensor) -> dict[str, object]:
+            best = int(output.argmax())
+            return {"label": self.net.config.id2label[best], "probability": float(output[best])}
+
+    api = Classify(max_batch_size=BATCH, batch_timeout=WAIT_SECONDS, api_path="/v1/predict")
+    ls.LitServer(api, accelerator="cpu", workers_per_device=1).run(
+        port=port, log_level="warning", generate_client_file=False
+    )
+
+
+def forward(model: str, texts: str, max_tokens: int) -> None:
+    """The call of the stock model alone, a text at a time, with and without making its tokens."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    net = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    rows = Path(texts).read_text(encoding="utf-8").splitlines()
+    bare, whole = [], []
+    with torch.inference_mode():
+        for number in range(len(rows) + 50):
+            began = time.perf_counter()
+            given = tokenizer(rows[number % len(rows)], truncation=True, max_length=max_tokens, return_tensors="pt")
+            ready = time.perf_counter()
+            net(**given)
+            ended = time.perf_counter()
+            if number >= 50:
+                bare.append(ended - ready)
+                whole.append(ended - began)
+    print(json.dumps({"forward_ms": 1000 * statistics.median(bare), "with_tokens_ms": 1000 * statistics.median(whole)}))
+
+
+if __name__ == "__main__":
+    kind, folder, third, most = sys.argv[1:]
+    if kind == "forward":
+        forward(folder, third, int(most))
+    else:
+        {"plain": plain, "litserve": litserve}[kind](folder, int(third), int(most))
