@@ -7,10 +7,11 @@ them, the accord must say so (`custody: one-process`), and so does everything th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+from foedus.api.documents import Accord, head
 from foedus.api.show import Page, Table, View, rounded
 from foedus.api.trust import Release
 from foedus.core.clock import now
@@ -22,7 +23,6 @@ from foedus.demo.story import Ending, tell
 from foedus.ledger.consortium import RunState
 from foedus.practice import draft_from_run, found, open_practice, publish, register, run_here
 from foedus.records import evidence
-from foedus.records.accord import Accord
 from foedus.release import desk
 from foedus.track.event import Report
 from foedus.workspace import collect_acts, open_workspace
@@ -61,7 +61,7 @@ class Outcome(View):
             )
             for one in figures
         ]
-        return Table(say("api.heading.figures"), _head("member", "arm", "metric", "n", "estimate", "interval"), rows)
+        return Table(say("api.heading.figures"), head("member", "arm", "metric", "n", "estimate", "interval"), rows)
 
     def _rounds(self) -> Table:
         rows = [
@@ -73,7 +73,7 @@ class Outcome(View):
             )
             for close in self.state.closes
         ]
-        return Table(say("api.heading.rounds"), _head("round", "loss", "used", "left-out"), rows)
+        return Table(say("api.heading.rounds"), head("round", "loss", "used", "left-out"), rows)
 
 
 class CreditReport(View):
@@ -107,7 +107,7 @@ class CreditReport(View):
             "api.title.credit", run=report.run, start=rounded(report.start_loss), end=rounded(report.released_loss)
         )
         residual = say("api.residual", residual=rounded(report.residual, 4), tolerance=rounded(report.tolerance, 4))
-        table = Table(say("api.heading.credit"), _head("member", "credit", "share", "by-round"), rows)
+        table = Table(say("api.heading.credit"), head("member", "credit", "share", "by-round"), rows)
         return Page(title, (residual,), (table,), practice=True)
 
 
@@ -144,7 +144,7 @@ class Practice:
     @property
     def accord(self) -> Accord:
         """The accord in force; RunError `run.no-accord` before."""
-        return self._practice.accord
+        return Accord.shown(self._practice.accord)
 
     @property
     def anchor(self) -> str:
@@ -301,10 +301,6 @@ def run_demo(
     for text in opening(told, Path(folder)):
         line(text)
     return Demo(tell(told, Path(folder), line=line, workers=workers))
-
-
-def _head(*columns: str) -> Sequence[str]:
-    return [say(f"api.column.{column}") for column in columns]
 
 
 def _hub_of(folder: Path) -> Path:

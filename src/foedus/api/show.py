@@ -75,15 +75,27 @@ def _plain(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
+_BOX = "max-width:60em;overflow-x:auto"
+_TABLE = "border-collapse:collapse;margin:.4em 0"
+_CAPTION = "text-align:left;font-weight:bold;caption-side:top"
+_CELL = "text-align:left;padding:.15em .8em .15em 0;border-bottom:1px solid rgba(128,128,128,.4)"
+
+
 def _html(page: Page) -> Iterator[str]:
-    yield f'<div lang="{language()}">'
+    """No colour is set but a grey that shows on light and dark: text and ground are the notebook's."""
+    yield f'<div lang="{language()}" style="{_BOX}">'
     if page.practice:
         yield f"<p><em>{escape(say('release.practice'))}</em></p>"
     yield f"<p><strong>{escape(page.title)}</strong></p>"
     yield from (f"<p>{escape(line)}</p>" for line in page.lines)
     for table in page.tables:
-        yield f"<table><caption>{escape(table.heading)}</caption>"
-        yield f"<thead><tr>{''.join(f'<th>{escape(cell)}</th>' for cell in table.head)}</tr></thead><tbody>"
-        yield from (f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+        yield f'<table style="{_TABLE}"><caption style="{_CAPTION}">{escape(table.heading)}</caption>'
+        yield f"<thead><tr>{_cells('th', table.head)}</tr></thead><tbody>"
+        yield from (f"<tr>{_cells('td', row)}</tr>" for row in table.rows)
         yield "</tbody></table>"
     yield "</div>"
+
+
+def _cells(tag: str, row: Sequence[str]) -> str:
+    scope = ' scope="col"' if tag == "th" else ""
+    return "".join(f'<{tag}{scope} style="{_CELL}">{escape(cell)}</{tag}>' for cell in row)

@@ -7,24 +7,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foedus.accord import open_accord
+from foedus.api.documents import Accord, Card, Verdicts
 from foedus.api.extra import needs_training
 from foedus.api.show import Page, Table, View
 from foedus.core.checks import Check
 from foedus.core.clock import now
 from foedus.core.digest import DIGEST
 from foedus.core.errors import CallerError, VerifyError
+from foedus.core.files import read_bytes
 from foedus.core.messages import say
-from foedus.records.accord import Accord
+from foedus.records import evidence
+from foedus.records.base import Record
 from foedus.release import verify as room
 from foedus.release.bundle import opened
+from foedus.release.propose import open_card
 
 if TYPE_CHECKING:
     from foedus.serve.predict import Predictor
 
 __all__ = ["Release", "Verification", "read_accord", "verify"]
+
+R = TypeVar("R", bound=Record)
 
 
 def read_accord(path: str | Path) -> Accord:
@@ -39,7 +45,7 @@ def read_accord(path: str | Path) -> Accord:
     Raises:
         CallerError: `files.…`, `yaml.…`, `accord.…` with the line, what was expected and what stands there.
     """
-    return open_accord(Path(path)).accord
+    return Accord.shown(open_accord(Path(path)).accord)
 
 
 class Verification(View):
@@ -146,6 +152,23 @@ class Release(View):
             self._predictor = self._verified()
         return self._predictor.predict(texts)
 
+    def accord(self) -> Accord:
+        """The accord that it was made under. Raises as `predict`, but needs no training."""
+        self._sound()
+        return self._read(Accord, "accord/accord.json")
+
+    def verdicts(self) -> Verdicts:
+        """What the gates said of it, with figures and thresholds. Raises as `accord`."""
+        practice = self._sound().practice
+        return Verdicts(self._read(evidence.Verdicts, "report/verdicts.json"), practice=practice)
+
+    def cards(self) -> dict[str, Card]:
+        """The data cards of its members, by name. Raises as `accord`."""
+        practice = self._sound().practice
+        with opened(self.path) as folder:
+            found = sorted((folder / "cards").glob("*.json"))
+            return {one.stem: Card(open_card(read_bytes(one)), practice=practice) for one in found}
+
     def page(self) -> Page:
         """As its verification: a release shows nothing of itself that was not checked."""
         return self.verify().page()
@@ -153,10 +176,21 @@ class Release(View):
     def _verified(self) -> Predictor:
         with needs_training("Release.predict"):
             from foedus.serve.predict import load_predictor
-        seen = self.verify().seen
-        if failed := next(iter(seen.failures), None):
-            raise failed.error or VerifyError("api.not-verified", code=seen.code, headline=seen.headline)
-        if seen.outcome != "verified" or seen.consortium is None or seen.proposal is None:
+        seen = self._sound()
+        if seen.consortium is None or seen.proposal is None:
             raise VerifyError("api.not-verified", code=seen.code, headline=seen.headline)
         with opened(self.path) as folder:
             return load_predictor(folder / "model", seen.consortium.accords[seen.proposal.accord])
+
+    def _sound(self) -> room.Verification:
+        """Its verification, where it verifies."""
+        seen = self.verify().seen
+        if failed := next(iter(seen.failures), None):
+            raise failed.error or VerifyError("api.not-verified", code=seen.code, headline=seen.headline)
+        if seen.outcome != "verified":
+            raise VerifyError("api.not-verified", code=seen.code, headline=seen.headline)
+        return seen
+
+    def _read(self, kind: type[R], name: str) -> R:
+        with opened(self.path) as folder:
+            return kind.from_bytes(read_bytes(folder / name))

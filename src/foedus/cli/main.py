@@ -25,6 +25,7 @@ from foedus.cli import (
     data,
     demo,
     doctor,
+    export,
     gate,
     join,
     journal,
@@ -65,6 +66,7 @@ runs.app.command("proposals")(propose.proposals)
 runs.app.command("vote")(propose.vote)
 runs.app.command("report")(report.report)
 credit.app.command("statement")(report.statement)
+release.app.command("export")(export.export)
 release.app.command("certificate")(report.certificate)
 release.app.command("audit")(report.audit)
 GROUPS = {
@@ -106,7 +108,12 @@ EXTRA_OF = {
     "fastapi": "serve",
     "flwr": "flower",
     "jinja2": "serve",
+    "mlflow": "export",
     "numpy": "train",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "pandas": "export",
     "peft": "train",
     "prometheus_client": "serve",
     "psycopg": "postgres",

@@ -243,23 +243,6 @@ def _practice() -> str:
     return say("release.practice")
 
 
-@app.command()
-def export(
-    name: Named, out: Annotated[Path | None, typer.Option("-o", "--out", help="The zip to write.")] = None
-) -> None:
-    """Pack a release's folder as one zip, the same bytes each time."""
-    from foedus.release.bundle import opened, pack
-
-    here = shell()
-    source = _find(name)
-    target = out or Path(f"{source.name.removesuffix('.foedus')}.foedus.zip")
-    with opened(source) as folder:
-        pack(folder, target)
-    here.say("release.cli.packed", file=target)
-    here.result("release.export", {"file": str(target)})
-    here.next(f"foedus verify {target}")
-
-
 def _find(name: str) -> Path:
     from foedus.core.errors import CallerError
     from foedus.release.desk import find_release

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from foedus.track.event import Event
     from foedus.workspace import Workspace
 
-__all__ = ["audit", "certificate", "report", "statement"]
+__all__ = ["Anchor", "Named", "audit", "certificate", "report", "seen_with", "statement"]
 
 Named = Annotated[str, typer.Argument(help="NAME-VERSION in this workspace, or a path.", show_default=False)]
 Anchor = Annotated[
@@ -143,23 +143,30 @@ def _written(made: Mapping[str, Any], target: Path, *, pdf: bool) -> dict[str, A
 
 
 def _look(name: str, anchor: str | None) -> tuple[Released, Workspace | None]:
-    """The release, verified with the anchor that is given, this workspace's, or the one taken up before."""
-    from foedus.cli.verify import anchor_of, known_file
     from foedus.core.clock import now
-    from foedus.release.desk import find_release
+    from foedus.report import look
+
+    path, options, workspace = seen_with(name, anchor)
+    return look(path, at=now(), find=workspace.find if workspace else lambda _: None, **options), workspace
+
+
+def seen_with(name: str, anchor: str | None) -> tuple[Path, dict[str, Any], Workspace | None]:
+    """Where a release is, and what to verify it with: the anchor that is given, this workspace's, or the one taken up
+    before; this party's ledger where it is newer; the heads seen before. And the workspace, if there is one.
+    """
+    from foedus.cli.release import _find
+    from foedus.cli.verify import anchor_of, known_file
     from foedus.release.revoke import newer_ledger
     from foedus.release.verify import remembered_anchor
-    from foedus.report import look
     from foedus.workspace import open_workspace
 
     here, known = shell(), known_file()
     workspace = open_workspace(here.workspace) if (here.workspace / "workspace.json").is_file() else None
-    path = find_release(workspace, name) if workspace and not Path(name).exists() else Path(name)
+    path = _find(name)
     held = anchor_of(anchor) if anchor else (workspace.page.anchor if workspace else None)
-    ledger = newer_ledger(workspace, path) if workspace else None
     held = held or remembered_anchor(path, known)
-    options: dict[str, Any] = {"known_heads": known.path, **({"find": workspace.find} if workspace else {})}
-    return look(path, anchor=held, at=now(), ledger=ledger, **options), workspace
+    ledger = newer_ledger(workspace, path) if workspace else None
+    return path, {"anchor": held, "ledger": ledger, "known_heads": known.path}, workspace
 
 
 def _whose(released: Released, workspace: Workspace | None) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from unicodedata import normalize
 
 __all__ = [
+    "WORD",
     "Example",
     "Span",
     "chunks",
@@ -23,11 +24,13 @@ __all__ = [
     "words_of",
 ]
 
-_WORD = re.compile(
+WORD = (
     r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"  # one ideograph, kana or hangul sign
     r"|[^\W\d_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"  # letters
     r"|\d+|[^\w\s]|_"
 )
+"""The pattern of one word: a run of letters, a run of digits, a single sign or ideograph."""
+_WORD = re.compile(WORD)
 
 
 class Span(NamedTuple):

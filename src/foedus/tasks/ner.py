@@ -24,7 +24,7 @@ from foedus.records import terms
 from foedus.tasks.base import Batch, Counts, Encoded, Figures, Task, implements, pad
 from foedus.tasks.score import spans_of, tags_of
 
-__all__ = ["COUNTS", "entities"]
+__all__ = ["COUNTS", "entities", "frame", "marks"]
 
 COUNTS = ("right", "predicted", "true", "words-right", "words")
 """Entities found with both ends and type right; predicted; true. Words with the right tag; words."""
@@ -63,7 +63,7 @@ def entities(settings: terms.TokenClassification) -> Task:
 def _encode(
     ids: dict[str, int], max_tokens: int, tokenizer: Any, examples: Sequence[Example], *, without_mark: bool
 ) -> list[Encoded]:
-    before, after = _frame(tokenizer)
+    before, after = frame(tokenizer)
     pieces = _pieces(tokenizer, without_mark=without_mark)
     room = max_tokens - len(before) - len(after)
     out = []
@@ -79,7 +79,7 @@ def _encode(
     return out
 
 
-def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
+def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The special tokens that the tokenizer puts before and after a text."""
     bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     whole = list(tokenizer("a")["input_ids"])
@@ -89,17 +89,21 @@ def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
     raise ValueError("the tokenizer writes a text differently with and without special tokens")
 
 
+def marks(tokenizer: Any) -> frozenset[int]:
+    """The ids of the bare space marks that the tokenizer knows."""
+    vocabulary = tokenizer.get_vocab()
+    return frozenset(vocabulary[mark] for mark in _SPACE_MARKS if mark in vocabulary)
+
+
 def _pieces(tokenizer: Any, *, without_mark: bool) -> Callable[[str], list[int]]:
     """The token ids of a word, remembered."""
-    marks = without_mark and {
-        tokenizer.convert_tokens_to_ids(mark) for mark in _SPACE_MARKS if mark in tokenizer.get_vocab()
-    }
+    bare = marks(tokenizer) if without_mark else frozenset()
     known: dict[str, list[int]] = {}
 
     def pieces(word: str) -> list[int]:
         if word not in known:
             found = list(tokenizer(word, add_special_tokens=False)["input_ids"])
-            known[word] = found[1:] if marks and len(found) > 1 and found[0] in marks else found
+            known[word] = found[1:] if len(found) > 1 and found[0] in bare else found
         return known[word]
 
     return pieces
