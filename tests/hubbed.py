@@ -85,7 +85,7 @@ class Hubbed:
         """Start the hub and wait until it says that it is up; gives its address."""
         already = self.log("hub").read_text().count("The hub is up") if self.log("hub").exists() else 0
         self.processes["hub"] = foedus_process(
-            "up", *words, "--workspace", self.hub, log=self.log("hub"), within=self.within.get("hub", ())
+            "up", "--no-pages", *words, "--workspace", self.hub, log=self.log("hub"), within=self.within.get("hub", ())
         )
         wait_until(
             lambda: self.log("hub").read_text().count("The hub is up") > already, what="hub up",

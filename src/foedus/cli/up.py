@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +14,8 @@ from foedus.cli.shell import shell
 from foedus.cli.watch import watching
 
 if TYPE_CHECKING:
-    from foedus.hub.serve import Hub
     from foedus.track.event import Event
+    from foedus.web.up import Pages
 
 _REST_SECONDS = 60.0
 
@@ -25,13 +27,65 @@ def up(
         list[str] | None, typer.Option(help="A name or address under which members reach the hub; the first is told.")
     ] = None,
     passphrase_file: PassphraseFile = None,
+    *,
+    pages: Annotated[bool, typer.Option("--pages/--no-pages", help="Also show the hub's pages.")] = True,
+    pages_only: Annotated[
+        bool, typer.Option("--pages-only", help="Show the pages alone; no member is answered.")
+    ] = False,
+    pages_host: Annotated[
+        str, typer.Option("--pages-host", help="The address of the pages; another needs --pages-url.")
+    ] = "127.0.0.1",
+    pages_port: Annotated[int, typer.Option("--pages-port", help="The port of the pages.")] = 8600,
+    pages_url: Annotated[
+        str | None,
+        typer.Option("--pages-url", metavar="URL", help="The address that a reverse proxy with TLS gives the pages."),
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option("--index", metavar="URL", help="PostgreSQL for the pages' index; else a file in the workspace."),
+    ] = None,
 ) -> None:
-    """Start the hub: members' acts, Flower's SuperLink, and the runs of this coordinator, on one port."""
+    """Start the hub: members' acts, Flower's SuperLink, the runs of this coordinator; and its pages."""
+    here = shell()
+    with _pages(pages_host, pages_port, pages_url, index) if pages or pages_only else nullcontext() as shown:
+        if pages_only:
+            _until_stopped(lambda: None, lambda: None)
+            address = None
+        else:
+            address = _hub(host, port, name or [], known(passphrase_file))
+    here.say("hub.cli.down")
+    here.result("up", {"address": address, "pages": shown.origin if shown else None})
+
+
+@contextmanager
+def _pages(host: str, port: int, url: str | None, index: str | None) -> Iterator[Pages]:
+    """The hub's pages; how to sign in is told."""
+    from foedus.core.errors import FoedusError
+    from foedus.core.messages import say
+    from foedus.web.door.store import LINK_LIFE
+    from foedus.web.up import hub_pages
+    from foedus.workspace import open_workspace
+
+    here = shell()
+
+    def told(error: FoedusError | None) -> None:
+        here.note(str(error) if error else say("hub.cli.index-goes-on"))
+
+    workspace = open_workspace(here.workspace)
+    with hub_pages(workspace, host=host, port=port, url=url, index_url=index, told=told) as pages:
+        if pages.first_link:
+            here.note(say("door.cli.first", minutes=int(LINK_LIFE.total_seconds() // 60)))
+            here.note(f"  {pages.first_link}")
+        here.note(say("door.cli.again", url=pages.origin, at=here.at()))
+        yield pages
+
+
+def _hub(host: str | None, port: int | None, names: list[str], secret: str | None) -> str:
+    """Carry members' acts and runs until stopped; where members reached it."""
     from foedus.core.messages import say
     from foedus.hub.serve import Hub
 
-    here, secret = shell(), known(passphrase_file)
-
+    here = shell()
     with watching() as report:
 
         def tell(event: Event) -> None:
@@ -47,13 +101,12 @@ def up(
                 case _:
                     report(event)
 
-        hub = Hub.up(Path(here.workspace), host=host, port=port, names=name or (), passphrase=secret, report=tell)
-        _until_stopped(hub)
-    here.say("hub.cli.down")
-    here.result("up", {"address": hub.address})
+        hub = Hub.up(Path(here.workspace), host=host, port=port, names=names, passphrase=secret, report=tell)
+        _until_stopped(hub.rest, hub.close)
+    return hub.address
 
 
-def _until_stopped(hub: Hub) -> None:
+def _until_stopped(rest: Callable[[], None], close: Callable[[], None]) -> None:
     """Wait for Ctrl-C or the system's wish that this process end; then close."""
     import signal
     import threading
@@ -63,6 +116,6 @@ def _until_stopped(hub: Hub) -> None:
         signal.signal(wish, lambda *_: stop.set())
     try:
         while not stop.wait(_REST_SECONDS):
-            hub.rest()
+            rest()
     finally:
-        hub.close()
+        close()
