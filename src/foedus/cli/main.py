@@ -21,12 +21,14 @@ import typer
 from foedus.cli import (
     accord,
     bench,
+    completion,
     credit,
     data,
     demo,
     doctor,
     export,
     gate,
+    hub,
     join,
     journal,
     ledger,
@@ -75,6 +77,7 @@ GROUPS = {
     "credit": credit.app,
     "data": data.app,
     "gate": gate.app,
+    "hub": hub.app,
     "journal": journal.app,
     "ledger": ledger.app,
     "member": member.app,
@@ -87,6 +90,7 @@ DEFAULTS = {"serve": "start"}
 """Groups whose own name is enough for one of their commands: `foedus serve RELEASE` is `foedus serve start RELEASE`."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "completion": completion.completion,
     "demo": demo.demo,
     "doctor": doctor.doctor,
     "join": join.join,
@@ -97,10 +101,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 PANELS = {
     "agree": ("demo", "new", "accord", "member", "data"),
-    "build": ("up", "join", "login", "run", "credit"),
+    "build": ("up", "join", "hub", "login", "run", "credit"),
     "release": ("gate", "release", "verify", "serve", "monitor"),
     "record": ("ledger", "journal"),
-    "here": ("doctor", "bench"),
+    "here": ("doctor", "completion", "bench"),
 }
 """The titles under which `foedus --help` lists the commands: a key of `cli.help` → names."""
 

@@ -9,31 +9,32 @@ import typer
 
 from foedus.cli.shell import shell
 
-__all__ = ["PassphraseFile", "chosen", "known"]
+__all__ = ["PassphraseFile", "chosen", "given", "known"]
 
 PassphraseFile = Annotated[Path | None, typer.Option("--passphrase-file", help="A file whose first line unlocks keys.")]
 
 
 def known(file: Path | None) -> str | None:
     """The passphrase of the workspace's keys; asked for only where a key file needs one. None where none is needed."""
-    given = _given(file)
-    return given if given is not None or not _locked(shell().workspace) else _ask("known")
+    found = given(file)
+    return found if found is not None or not _locked(shell().workspace) else _ask("known")
 
 
 def chosen(file: Path | None) -> str | None:
     """The passphrase for new keys; at a terminal it is asked for twice, and an empty one means none."""
     import sys
 
-    given = _given(file)
-    if given is not None or not sys.stdin.isatty() or shell().yes:
-        return given
+    found = given(file)
+    if found is not None or not sys.stdin.isatty() or shell().yes:
+        return found
     first = _ask("new") or ""
     while first and first != _ask("again"):
         first = _ask("new") or ""
     return first or None
 
 
-def _given(file: Path | None) -> str | None:
+def given(file: Path | None) -> str | None:
+    """The passphrase of a file or of FOEDUS_PASSPHRASE; None where neither is there."""
     from foedus.core.files import read_text
 
     return read_text(file, limit_bytes=1 << 16).partition("\n")[0] if file is not None else shell().passphrase

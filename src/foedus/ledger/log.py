@@ -216,6 +216,12 @@ class Ledger:
             write_atomic(self.folder / CHECKPOINT, Note(self._note.text, (*_by_log(self._note), *lines)).to_bytes())
             self._load()
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the ledger as it is: nobody appends meanwhile, and no advance is half done."""
+        with self._writing():
+            yield
+
     # ── inside ───────────────────────────────────────────────────────────────
 
     def _load(self) -> None:
