@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foedus.core.errors import CallerError
+from foedus.core.files import read_bytes
 from foedus.data.card import make_card
 from foedus.data.commit import commitment, part_salt
 from foedus.data.examples import Example, normalised
@@ -105,6 +106,8 @@ def _from_feedback(
         return []
     if not isinstance(task, terms.TextClassification):
         raise CallerError("data.feedback-task", task=task.name)
+    if (folder / mapping.feedback.path).is_file() and not read_bytes(folder / mapping.feedback.path).strip():
+        return []  # all of it was taken back
     plain = {"path": mapping.feedback.path, "parts": None, "format": "jsonl", "delimiter": None, "encoding": "utf-8"}
     plain |= {"columns": Columns(text="text", label="label"), "labels": {}, "ignore": (), "empty": "skip"}
     loaded = load_file(folder / mapping.feedback.path, mapping.model_copy(update={**plain, "split": Split()}), task)

@@ -34,7 +34,7 @@ def learn_from(workspace: Path, mapping_path: Path, *, consent: str | None = Non
     """Take the corrections of a serving workspace's traffic into the data that a `data.yaml` describes.
 
     What an earlier call took stays, also when the store has forgotten its text; a later correction of the same answer
-    takes its place. `consent` is needed the first time.
+    takes its place, and a later word without consent takes it out. `consent` is needed the first time.
 
     Raises:
         CallerError: `data.no-consent`, `data.no-corrections`; as `read_mapping`.
@@ -47,13 +47,13 @@ def learn_from(workspace: Path, mapping_path: Path, *, consent: str | None = Non
     with Traffic.of(workspace) as traffic:
         corrections = traffic.corrections()
         path = traffic.path
-    kept = _rows(file)
+        kept = {name: row for name, row in _rows(file).items() if _still_agreed(traffic, name)}
     before = len(kept)
     kept |= {
         answer.id: {"answer": answer.id, "label": said.correct or "", "text": answer.text or ""}
         for answer, said in corrections
     }
-    if not kept:
+    if not kept and not file.exists():
         raise CallerError("data.no-corrections", path=str(path))
     write_atomic(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()).encode())
     if mapping.feedback is None:
@@ -67,6 +67,12 @@ def _rows(file: Path) -> dict[str, dict[str, str]]:
         return {}
     rows = [json.loads(line) for line in read_text(file).split("\n") if line]
     return {row["answer"]: row for row in rows}
+
+
+def _still_agreed(traffic: Traffic, answer: str) -> bool:
+    """Whether the last word of users on an answer lets it be learned from."""
+    said = traffic.feedback(answer=answer, size=1)
+    return not said or said[0].consent
 
 
 def _name_in(mapping_path: Path, mapping: DataMapping, name: str, consent: str) -> None:

@@ -21,7 +21,7 @@ class PageHinkley:
     gives more false alarms.
     """
 
-    delta: float = 0.02
+    delta: float = 0.05
     threshold: float = 12.0
     least: int = 30
     count: int = 0
