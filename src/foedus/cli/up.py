@@ -44,9 +44,17 @@ def up(
         str | None,
         typer.Option("--index", metavar="URL", help="PostgreSQL for the pages' index; else a file in the workspace."),
     ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option("--objects", metavar="URL", help="Where objects are kept from here on; `folder`: the workspace."),
+    ] = None,
 ) -> None:
     """Start the hub: members' acts, Flower's SuperLink, the runs of this coordinator; and its pages."""
     here = shell()
+    if objects is not None:
+        from foedus.workspace import keep_objects_at, open_workspace
+
+        keep_objects_at(open_workspace(here.workspace), None if objects == "folder" else objects)
     with _pages(pages_host, pages_port, pages_url, index) if pages or pages_only else nullcontext() as shown:
         if pages_only:
             _until_stopped(lambda: None, lambda: None)
