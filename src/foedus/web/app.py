@@ -34,8 +34,9 @@ __all__ = ["Site", "build"]
 
 _STATUS = {1: 503, 2: 400, 3: 403, 4: 504, 6: 409}
 _ABSENT = (
-    "web.no-such-page", "web.no-such-error", "web.no-such-card", "run.unknown", "release.no-such-release",
-    "objects.missing", "ledger.no-such-entry", "workspace.unknown-party",
+    "web.no-such-page", "web.no-such-error", "web.no-such-accord", "web.no-such-member", "web.no-such-card",
+    "web.no-such-run", "web.no-such-round", "web.no-such-vote", "web.no-such-release", "web.no-such-entry",
+    "web.no-credit",
 )  # fmt: skip
 
 

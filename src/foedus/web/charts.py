@@ -77,7 +77,7 @@ def bars(name: str, *, title: str, description: str, head: Sequence[str], rows: 
         if row.low is not None and row.high is not None:
             parts.append(_line(x(row.low), middle, x(row.high), middle, "whisker"))
             parts += [_line(x(at), middle - 4, x(at), middle + 4, "whisker") for at in (row.low, row.high)]
-        rightmost = max(x(0), *(x(one) for one in (row.value, row.high) if one is not None))
+        rightmost = max([x(0), *(x(one) for one in (row.value, row.high) if one is not None)])
         parts.append(_text(rightmost + 8, middle, row.text or figure(row.value), "value"))
     table = [(row.label, row.text or figure(row.value), _interval(row.low, row.high)) for row in rows]
     return Chart(name, title, description, _svg(name, title, description, height, parts), head, table)

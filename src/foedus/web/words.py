@@ -8,7 +8,7 @@ from typing import Any
 
 from foedus.core.clock import parse
 from foedus.core.digest import short
-from foedus.core.messages import say
+from foedus.core.messages import catalogue, language, say
 from foedus.track.words import size_text
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "fingerprint",
     "instant",
     "percent",
+    "reason",
     "seconds",
     "short",
     "size_text",
@@ -78,6 +79,11 @@ def age(value: str | None, at: datetime) -> str:
             number = passed // length
             return say(f"web.age.{unit}" if number == 1 else f"web.age.{unit}s", count=number)
     return day(value)
+
+
+def reason(code: str) -> str:
+    """Why a gate said what it said; the code itself where the catalogue has no words for it."""
+    return str(catalogue("gates", language())["reason"].get(code, code))
 
 
 def fingerprint(key: str | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from foedus.web.pages import accord, audit, cards, credit, gates, live, members, overview, releases, runs
 from foedus.web.pages import help as _help
-from foedus.web.pages import overview as _overview
 from foedus.web.table import PAGES
 
 __all__ = ["SECTIONS", "Link", "navigation"]
@@ -17,7 +17,7 @@ SECTIONS = (
 )  # fmt: skip
 """The entries of the navigation, in order; one is shown once a page of it is there."""
 
-_ = (_help, _overview)
+_ = (overview, accord, members, cards, runs, live, credit, gates, releases, audit, _help)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,4 +57,3 @@ def results(site: Site, run: str | None) -> Results | None:
     metric = row.metric if row and row.metric else figures[0].metric
     by_arm = {one.arm: one for one in figures if one.metric == metric}
     return Results(run, metric, by_arm.get("federated"), by_arm.get("alone"), by_arm.get("difference"))
-
