@@ -20,6 +20,7 @@ from foedus.records.accord import (
 from foedus.records.serving import Serving
 from foedus.records.terms import EarlyStopping, MemberRank
 from foedus.records.tune import Dimension, Tune
+from foedus.records.watch import Monitoring
 from samples import keys, sample_accord
 
 Path = tuple[str | int, ...]
@@ -53,6 +54,8 @@ _WORDS = {
     "bfloat16": "float32",
     "contributor": "auditor",
     "auditor": "contributor",
+    "confidence": "inputs",
+    "labels": "lengths",
     "stop": "warn",
     "warn": "stop",
 }
@@ -77,6 +80,7 @@ def variants() -> tuple[Accord, ...]:
             late=terms.NextRound(),
         ),
         serving=Serving(review_below_bp=6000, keep_texts_days=30),
+        monitoring=Monitoring(measures=("confidence", "labels"), proposers=("bank-a", "bank-b")),
         tune=Tune(
             trials=4,
             rounds=2,
