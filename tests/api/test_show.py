@@ -1,5 +1,6 @@
 """How results look: escaped, without scripts, in the language in force, the practice line first."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def test_no_text_becomes_markup(text):
     found = Reader(Shown(text)._repr_html_())
     names = [tag for tag, _ in found.tags]
     assert names == ["div", "p", "strong", "p", "table", "caption", "thead", "tr", "th", "tbody", "tr", "td"]
-    assert [attrs for _, attrs in found.tags if attrs] == [{"lang": "en"}]
+    assert found.tags[0][1]["lang"] == "en"
+    assert {name for _, attrs in found.tags for name in attrs} <= {"lang", "style", "scope"}
+    assert not any("<" in value or "url" in value for _, attrs in found.tags for value in attrs.values())
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
@@ -122,7 +125,13 @@ def test_withheld_is_a_dash_and_never_a_number():
 
 
 def views(names):
-    return [names["practice"].outcome(), names["practice"].credit(), names["release"], names["release"].verify()]
+    practice, release = names["practice"], names["release"]
+    cards = release.cards()
+    assert sorted(cards) == ["bank-a", "bank-b", "bank-c"]
+    return [
+        practice.outcome(), practice.credit(), practice.accord, release, release.verify(), release.accord(),
+        release.verdicts(), cards["bank-a"],
+    ]  # fmt: skip
 
 
 def test_every_result_of_a_run_begins_with_the_practice_line_and_has_tables(played):
@@ -145,7 +154,8 @@ def test_the_outcome_shows_every_member_federated_and_alone_with_n_and_interval(
 def test_results_speak_the_language_in_force(played):
     for view in views(played[1]):
         html = view._repr_html_()
-        assert Reader(html).tags[0] == ("div", {"lang": "zh"})
+        tag, attributes = Reader(html).tags[0]
+        assert (tag, attributes["lang"]) == ("div", "zh")
         assert not any(word in html for word in ("member", "outcome", "Figures", "practice:"))
     assert "验证损失" in str(played[1]["practice"].outcome())
 
@@ -172,3 +182,68 @@ def test_a_demo_shows_federated_best_alone_and_pooled(played):
     for row in ("federated 0.750", "best alone (bank-b) 0.625", "pooled 0.875"):
         assert any(" ".join(line.split()) == row for line in text.split("\n")), text
     assert demo.practice.anchor == demo.release.anchor
+
+
+def test_no_colour_is_set_but_a_grey_that_shows_on_light_and_dark(played):
+    for view in views(played[1]):
+        styles = " ".join(attrs.get("style", "") for _, attrs in Reader(view._repr_html_()).tags)
+        assert "background" not in styles
+        assert set(re.findall(r"#[0-9a-f]{3,6}|rgba?\([^)]*\)", styles)) == {"rgba(128,128,128,.4)"}
+        assert not re.search(r"(?<![a-z-])color:", styles)
+
+
+def test_an_accord_is_shown_and_is_still_the_record(played):
+    from foedus.api.documents import Accord
+    from foedus.records import accord as records
+
+    shown = played[1]["practice"].accord
+    plain = records.Accord.from_bytes(shown.to_bytes())
+    assert (shown, hash(shown), shown.digest) == (plain, hash(plain), plain.digest)
+    assert plain == shown
+    assert shown != plain.model_copy(update={"version": 2})
+    assert isinstance(shown, records.Accord)
+    assert repr(shown) == f"Accord(name='bank-intents', version=1, members=3, digest='{plain.digest}')"
+    text = str(Accord.shown(plain))
+    for word in ("bank-a", "contributor", "customer-service", "lora, 2", "utility, metric accuracy, minimum 0.1"):
+        assert word in text, word
+
+
+def test_verdicts_show_figure_threshold_and_outcome(played):
+    verdicts = played[1]["release"].verdicts()
+    text = str(verdicts)
+    assert verdicts.clear
+    for one in verdicts.record.verdicts:
+        assert one.threshold in text
+        if one.estimate is not None:
+            assert f"{rounded(one.low)} – {rounded(one.high)}" in text
+
+
+def hostile_card():
+    labels = {HOSTILE.replace("\x1b", ""): 95, "rare": None}
+    part = evidence.PartSummary(examples=100, labels=labels, tokens_median=1, tokens_p95=2)
+    return evidence.DataCard(
+        member="bank-a", name="questions", source="<img src=x onerror=alert(1)>", licence="CC", consent="given",
+        smallest_cell=5, mapping="sha256:" + "e" * 64, parts={"train": part},
+        commitments={"train": "sha256:" + "1" * 64}, duplicates=0, across_parts=0,
+    )  # fmt: skip
+
+
+def test_a_card_withholds_small_counts_and_its_texts_stay_texts():
+    from foedus.api.documents import Card
+
+    view = Card(hostile_card(), practice=False)
+    found = Reader(view._repr_html_())
+    assert not {"img", "script"} & {tag for tag, _ in found.tags}
+    assert "<img src=x onerror=alert(1)>" in found.text
+    row = next(line.split() for line in str(view).split("\n") if line.strip().startswith("rare"))
+    assert row == ["rare", "withheld"]
+    assert repr(view) == "Card(member='bank-a', name='questions', examples={'train': 100})"
+
+
+def test_what_does_not_verify_shows_no_document(played, tmp_path):
+    release = played[1]["release"]
+    stranger = foedus.Release(release.path)
+    for ask in (stranger.accord, stranger.verdicts, stranger.cards):
+        with pytest.raises(foedus.FoedusError) as error:
+            ask()
+        assert error.value.code == "api.not-verified"
