@@ -175,6 +175,10 @@ def show(name: Run) -> None:
     run = state.runs[name]
     standing, state_now = _outcome_text(run), run.close.state if run.close else "–"
     here.line(say("run.cli.standing", run=name, outcome=standing, state=state_now))
+    if run.opened.proposal:
+        found = state.run_proposals[run.opened.proposal]
+        release = state.proposals[found.act.release].proposal
+        here.say("run.cli.from-release", release=f"{release.name}-{release.version}", by=found.by, why=found.act.why)
     for close in run.closes:
         used = ", ".join(f"{one.member} ({float(one.weight):.3f})" for one in close.used)
         here.line(say("run.cli.round", round=close.round, loss=_loss(close.validation_loss), used=used))

@@ -60,8 +60,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def draws_for(terms: Monitoring) -> int:
-    """How many random divisions a p-value takes: so many that the smallest can pass the correction four times over."""
-    return min(20_000, max(999, math.ceil(4 * _TESTS / float(Fraction(terms.false_alarms)))))
+    """How many random divisions a p-value takes: so many that the smallest passes the correction twice over."""
+    return min(20_000, max(999, math.ceil(2 * _TESTS / float(Fraction(terms.false_alarms)))))
 
 
 def _tests(reference: Sample, recent: Sample, terms: Monitoring, rng: np.random.Generator) -> Iterator[Test]:
