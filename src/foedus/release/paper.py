@@ -11,7 +11,7 @@ from typing import Literal
 from foedus.core.digest import short
 from foedus.core.errors import FoedusError
 from foedus.core.files import read_bytes
-from foedus.core.messages import say
+from foedus.core.messages import error_text, say
 from foedus.records.evidence import Verdict, Verdicts
 from foedus.records.release import Proposal
 from foedus.release.bundle import opened
@@ -51,6 +51,26 @@ class Paper:
     def can_approve(self) -> bool:
         """Whether every check held: an approval of anything else is not signed."""
         return self.seen.outcome == "verified" and self.proposal is not None
+
+    @property
+    def headline(self) -> str:
+        """The first sentence, in the language in force now, whichever it was when the draft was verified."""
+        seen, proposal = self.seen, self.proposal
+        failed = next(iter(seen.failures), None)
+        if failed is not None:
+            got = error_text(failed.error).got if failed.error else failed.text
+            return say("verify.headline.draft.refused", got=got, code=seen.code)
+        state = seen.consortium
+        if not self.can_approve or proposal is None or state is None or state.accord is None:
+            return seen.headline
+        return say(
+            "verify.headline.draft.verified",
+            name=f"{proposal.name} {proposal.version}",
+            consortium=state.accord.name,
+            members=len(state.accord.members),
+            size=state.size,
+            day=(state.recorded_at or "")[:10],
+        )
 
     def signs(self, choice: Choice) -> list[str]:
         """A line for each thing that the keys will sign."""
