@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from foedus.report import charts
 from foedus.report.pdf import browser, to_pdf
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 __all__ = ["Written", "render", "write"]
@@ -49,10 +51,10 @@ def write(report: Mapping[str, Any], target: Path, *, pdf: bool = False) -> Writ
     if pdf:
         browser()
     page = target if target.suffix == ".html" else target.with_name(f"{target.name}.html")
-    data = canonical.encode(dict(report))
+    html, data = render(report), canonical.encode(dict(report))
     written = Written(page, page.with_suffix(".json"), page.with_suffix(".pdf") if pdf else None, sha256(data))
     write_atomic(written.twin, data)
-    write_atomic(page, render(report).encode())
+    write_atomic(page, html.encode())
     if written.pdf:
         to_pdf(page, written.pdf)
     return written
@@ -60,9 +62,15 @@ def write(report: Mapping[str, Any], target: Path, *, pdf: bool = False) -> Writ
 
 def render(report: Mapping[str, Any], *, lang: Language | None = None) -> str:
     """The page of a report, whole; in the language in force by default."""
+    template = _templates(lang or language()).get_template(f"{report['kind']}.html")
+    return template.render(report=report, digest=sha256(canonical.encode(dict(report))))
+
+
+@cache
+def _templates(lang: Language) -> Environment:
+    """The template set in one language. An unknown name in a template is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    chosen = lang or language()
     environment = Environment(
         loader=PackageLoader("foedus.report"),
         autoescape=True,
@@ -70,22 +78,21 @@ def render(report: Mapping[str, Any], *, lang: Language | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {
-        "t": lambda key, **fields: say(f"report.{key}", lang=chosen, **fields),
-        "say": lambda key, **fields: say(key, lang=chosen, **fields),
-        "why": lambda error: error_text(VerifyError(error["code"], **error["fields"]), lang=chosen),
-        "check_text": lambda check: say(f"check.{check['name']}", lang=chosen, **check["fields"]),
-        "number": lambda value, digits=3: _number(value, digits, chosen),
-        "percent": lambda value: _percent(value, chosen),
-        "count": lambda value: _count(value, chosen),
-        "drawn": _drawn,
-        "css": _css,
-        "short": short,
-        "most": MOST_ROWS,
-        "lang": chosen,
-        "digest": sha256(canonical.encode(dict(report))),
-    }
-    return environment.get_template(f"{report['kind']}.html").render(report=report)
+    environment.globals.update(
+        t=lambda key, **fields: say(f"report.{key}", lang=lang, **fields),
+        say=lambda key, **fields: say(key, lang=lang, **fields),
+        why=lambda error: error_text(VerifyError(error["code"], **error["fields"]), lang=lang),
+        check_text=lambda check: say(f"check.{check['name']}", lang=lang, **check["fields"]),
+        number=lambda value, digits=3: _number(value, digits, lang),
+        percent=lambda value: _percent(value, lang),
+        count=lambda value: _count(value, lang),
+        drawn=_drawn,
+        css=_css,
+        short=short,
+        most=MOST_ROWS,
+        lang=lang,
+    )
+    return environment
 
 
 def _number(value: str | None, digits: int, lang: Language) -> Markup | str:
