@@ -54,6 +54,8 @@ def about(act: Record) -> tuple[str | None, str | None, int | None, str]:
             return None, None, None, f"{act.member} {act.purpose}"
         case acts.RegisterCard():
             return act.card, None, None, act.name
+        case acts.ProposeRun():
+            return act.release, None, None, act.why
         case acts.OpenRun():
             return act.start, act.run, 0, act.engine
         case acts.CloseRound():

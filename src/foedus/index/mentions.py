@@ -14,6 +14,7 @@ _SUBJECTS = {
     "accord.propose": "accord",
     "accord.sign": "accord",
     "data.register": "card",
+    "run.propose": "proposal",
     "run.open": "state",
     "round.close": "state",
     "run.close": "state",

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Matter = Literal["release", "waive", "key", "revoke"]
+Matter = Literal["release", "waive", "key", "revoke", "run"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,9 @@ class Batch:
     def _replace_key(self, leaf: Leaf, _act: acts.ReplaceKey) -> None:
         self._open_vote(leaf, "key", sha256(leaf.envelope.payload))
 
+    def _propose_run(self, leaf: Leaf, _act: acts.ProposeRun) -> None:
+        self._open_vote(leaf, "run", sha256(leaf.envelope.payload))
+
     def _open_vote(self, leaf: Leaf, matter: str, subject: str) -> None:
         here = {"at": leaf.index, "opened_at": leaf.recorded_at, "accord": leaf.entry.accord}
         self.added[t.ballots].append({"matter": matter, "subject": subject, **here})
@@ -256,6 +259,7 @@ class Batch:
 
 
 _ADD: Mapping[type[Record], Callable[[Batch, Leaf, Any], None]] = {
+    acts.ProposeRun: Batch._propose_run,
     acts.OpenRun: Batch._open_run,
     acts.CloseRound: Batch._close_round,
     acts.CloseRun: Batch._close_run,
