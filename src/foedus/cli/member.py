@@ -20,7 +20,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to
 def invite(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The member's name.")],
     output: Output = None,
-    role: Annotated[list[str] | None, typer.Option("--role", help="contributor (default) or auditor.")] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="contributor (default), auditor or consumer.")] = None,
     passphrase_file: PassphraseFile = None,
     *,
     paper: Annotated[bool, typer.Option("--paper", help="Name no hub: the answer comes back as a file.")] = False,

@@ -277,6 +277,8 @@ def _meets_terms(accord: Accord, member: Member, act: acts.RegisterCard) -> None
     ):
         if allowed and got not in allowed:
             raise Refused("against-clause", clause=clause, expected=", ".join(allowed), got=got)
+    if member.roles == ("consumer",):
+        raise Refused("against-clause", clause="members.roles", expected="a contributor or an auditor", got="consumer")
     if "contributor" not in member.roles:
         if set(act.parts) != {"test"} or act.examples:
             raise Refused("auditor-trains", member=member.name, parts=", ".join(sorted(act.parts)))

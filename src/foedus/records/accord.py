@@ -71,8 +71,9 @@ def _rules(value: object, info: ValidationInfo) -> object:
 MOST_SIMULATED = 100_000
 
 Quorum = Annotated[str, AfterValidator(_quorum)]
-Role = Literal["contributor", "auditor"]
-"""A contributor trains and votes; an auditor brings a test set, reads, recomputes and votes."""
+Role = Literal["contributor", "auditor", "consumer"]
+"""A contributor trains and votes; an auditor brings a test set, reads, recomputes and votes; a consumer uses releases,
+reads and votes, and brings no data."""
 
 
 def needed(quorum: str, voters: int) -> int:
