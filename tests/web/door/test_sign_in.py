@@ -24,10 +24,10 @@ def pages(tmp_path):
     return opened_pages(tmp_path)
 
 
-def signed(pages, party="bank-a", *, key=None, **changes):
+def signed(pages, party="bank-a", *, key=None, changes=None):
     """The login for a fresh challenge, as its party signs it, with changes."""
     challenge = pages.door.challenge(party, ORIGIN)
-    login = Login.model_validate({**challenge.model_dump(), **changes})
+    login = Login.model_validate({**challenge.model_dump(), **(changes or {})})
     return login.sign(key or ws.private_key(pages.members["bank-a"], "act"))
 
 
@@ -121,7 +121,7 @@ def test_a_challenge_answered_late_is_refused(pages):
     ],
 )
 def test_a_login_for_another_place_time_party_or_challenge_is_refused(pages, changes, code):
-    refused(pages, signed(pages, **changes), code)
+    refused(pages, signed(pages, changes=changes), code)
 
 
 def test_another_key_or_an_unknown_party_is_not_admitted(pages):
