@@ -112,19 +112,18 @@ class _Source:
 
     def fetch(self, listed: Candidate, folder: Path, progress: Progress) -> None:
         """Let a folder hold what is listed, and nothing else; what is there already stays."""
-        wanted = {file.path for file in listed.files}
-        for name in files_of(folder) if folder.is_dir() else ():
-            if name not in wanted:
-                (folder / name).unlink()
+        _clear(folder, {file.path for file in listed.files})
         done, total = 0, sum(file.size for file in listed.files)
         for file in listed.files:
             target = folder / file.path
             if not (target.is_file() and sha256_file(target) == file.content):
+                own = self._in_own_ledger(file)
+                found = own or self._file(file, done, lambda at: progress(at, total))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if own := self._in_own_ledger(file):
+                if own:
                     shutil.copyfile(own, target)
                 else:
-                    self._file(file, done, lambda at: progress(at, total)).replace(target)
+                    found.replace(target)
             done += file.size
             progress(done, total)
 
@@ -164,3 +163,17 @@ class _Source:
                     raise
                 self.pause(1.0)
         return ask()
+
+
+def _clear(folder: Path, wanted: set[str]) -> None:
+    """Let a folder hold nothing but these files; one that is no bundle's goes altogether."""
+    try:
+        names = files_of(folder) if folder.is_dir() else {}
+    except VerifyError:
+        shutil.rmtree(folder)
+        return
+    for name in names.keys() - wanted:
+        (folder / name).unlink()
+        for above in (folder / name).relative_to(folder).parents:
+            if above != Path() and not any((folder / above).iterdir()):
+                (folder / above).rmdir()
