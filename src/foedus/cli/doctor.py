@@ -79,8 +79,8 @@ def doctor() -> None:
     works["export"] = works["train"] and all(packages["export"].values())
     works["pdf"] = works["pages"] and all(tools.values())
     here.say("cli.doctor.works", **{what: _word("yes" if works[what] else "no") for what in works})
-    found = {"packages": packages, "tools": tools, "workspace": place, "works": works, "commands": commands}
-    here.result("doctor", {**machine, **found})
+    seen = {"packages": packages, "tools": tools, "workspace": place, "works": works, "commands": commands}
+    here.result("doctor", {**machine, **seen})
     if commands:
         here.next(*commands)
 

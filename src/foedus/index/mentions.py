@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, Connection, Select, literal, select
 
 from foedus.index import tables as t
@@ -36,7 +38,7 @@ def mentions(connection: Connection, digest: str) -> tuple[Mention, ...]:
     return tuple(sorted(found, key=lambda one: (one.at, one.what))[:_MOST])
 
 
-def _everywhere(digest: str) -> list[Select[tuple[object, ...]]]:
+def _everywhere(digest: str) -> list[Select[Any]]:
     acts, rounds, asked, runs, proposals = t.entries.c, t.rounds.c, t.asked.c, t.runs.c, t.proposals.c
     places: list[tuple[str, ColumnElement[str], ColumnElement[int]]] = [
         ("snapshot", rounds.snapshot, rounds.at),

@@ -45,7 +45,7 @@ def accords(connection: Connection, state: Consortium, enacted: Sequence[Enacted
 
 def members(connection: Connection, state: Consortium) -> tuple[MemberRow, ...]:
     """The members of the accord in force, or before one is, of the latest proposed; by name."""
-    digest = state.accord_digest or next(reversed(state.accords), None)
+    digest = state.accord_digest or next(reversed([*state.accords]), None)
     if digest is None:
         return ()
     acts = t.entries.c

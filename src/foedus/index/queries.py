@@ -11,7 +11,7 @@ says otherwise. A filter that is None asks for all. Every method may raise:
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -253,9 +253,9 @@ class Index:
             where.append(here.at.in_(live) if in_force else here.at.not_in(live))
         names = [name for name in CardRow.__slots__ if name != "in_force"]
 
-        def made(*row: object) -> CardRow:
+        def made(*row: Any) -> CardRow:
             values = dict(zip(names, row, strict=True))
-            return CardRow(**values | {"parts": tuple(str(values["parts"]).split()), "in_force": values["at"] in live})
+            return CardRow(**values | {"parts": tuple(values["parts"].split()), "in_force": values["at"] in live})
 
         with self.database.reading() as connection:
             return by_offset(

@@ -88,13 +88,13 @@ def proposal_columns() -> list[ColumnElement[Any]]:
     live = (here.published_at.is_not(None), here.revoked_at.is_(None))
     current = select(here.proposal).where(*live).order_by(here.published_at.desc(), here.at.desc()).limit(1)
     extra = {"status": proposal_status(), "current": current.scalar_subquery()}
-    return [extra.get(each.name, here.get(each.name)) for each in fields(ReleaseRow)]
+    return [extra[each.name] if each.name in extra else here[each.name] for each in fields(ReleaseRow)]
 
 
 def release_row(*values: Any) -> ReleaseRow:
     """A row of `proposal_columns`."""
     *most, current = values
-    return ReleaseRow(*most, current=current == most[0])
+    return ReleaseRow(*most, current == most[0])
 
 
 def vote_columns() -> list[ColumnElement[Any]]:
@@ -106,7 +106,7 @@ def vote_columns() -> list[ColumnElement[Any]]:
         return select(func.count()).select_from(t.votes).where(*these).correlate(t.ballots).scalar_subquery()
 
     extra = {"approve": counted("approve"), "object": counted("object")}
-    return [extra.get(each.name, here.get(each.name)) for each in fields(VoteRow)]
+    return [extra[each.name] if each.name in extra else here[each.name] for each in fields(VoteRow)]
 
 
 def is_undecided(in_force: str | None) -> ColumnElement[bool]:
