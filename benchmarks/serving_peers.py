@@ -45,7 +45,7 @@ def litserve(model: str, port: int, max_tokens: int) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     class Classify(ls.LitAPI):
-        def setup(self, device: str) -> None:
+        def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
             self.tokenizer = AutoTokenizer.from_pretrained(model)
             self.net = AutoModelForSequenceClassification.from_pretrained(model).eval()
 

@@ -245,7 +245,7 @@ def test_a_model_that_gives_too_few_results_is_asked_again_text_by_text() -> Non
 
 def test_an_error_that_the_model_gives_in_place_of_a_result_stands_in_its_place() -> None:
     async def picky(items: Sequence[str]) -> Sequence[str | Exception]:
-        return [RunError("serve.failed", reason=item) if item == "b" else item for item in items]
+        return [RunError("serve.failed") if item == "b" else item for item in items]
 
     async def story() -> None:
         batcher = Batcher[str, str](picky)

@@ -302,7 +302,8 @@ class Desk:
         if isinstance(done.result, FoedusError):
             return Given("", None, error=done.result)
         if isinstance(done.result, Exception):
-            return Given("", None, error=RunError("serve.failed", reason=str(done.result)[:200]))
+            log.error("a text could not be answered", exc_info=done.result)
+            return Given("", None, error=RunError("serve.failed"))
         answered, name = done.result, secrets.token_hex(16)
         confidence_bp = round(answered.confidence * 10_000)
         in_review = confidence_bp < loaded.standing.terms.review_below_bp

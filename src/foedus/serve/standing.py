@@ -146,19 +146,23 @@ def look_again(
     release: Admitted, before: Standing, at: datetime, pause: Callable[[float], None] = time.sleep
 ) -> Standing:
     """How a release stands now. What does not verify is read once more before it is believed."""
+    standing = _looked(release, before, at)
+    if standing.code == "refused":
+        pause(_TORN_SECONDS)
+        standing = _looked(release, before, at)
+    return standing
+
+
+def _looked(release: Admitted, before: Standing, at: datetime) -> Standing:
     try:
         heads = release.source.heads()
         if heads == before.heads and before.code != "refused":
             return replace(before, looked_at=spell(at))
         seen = release.source.verify(at)
-        if seen.failures and seen.code != "release.revoked":
-            pause(_TORN_SECONDS)
-            heads = release.source.heads()
-            seen = release.source.verify(at)
     except (FoedusError, OSError) as error:
         return _refused(before, error.code if isinstance(error, FoedusError) else "files.unreadable", at)
     if seen.consortium is None or seen.proposal is None or seen.proposal.digest != release.digest:
-        return _refused(before, seen.code if seen.failures else "release.other-proposal", at)
+        return _refused(before, seen.code if seen.failures else "serve.other-release", at)
     return _standing(seen, release.digest, seen.consortium, at, heads)
 
 

@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS reviews (
 CREATE INDEX IF NOT EXISTS reviews_state ON reviews (state, at);
 """
 
-Kept = TypeVar("Kept", Answer, Feedback, Review)
+Kept = TypeVar("Kept", bound=Answer | Feedback | Review)
 
 
 class Traffic:
@@ -334,11 +334,11 @@ def _made(kind: type[Kept], row: tuple[Any, ...]) -> Kept:
     return kind(*((*row[:5], bool(row[5]), *row[6:]) if kind is Feedback else row))
 
 
-def _columns(kind: type[Answer] | type[Feedback] | type[Review]) -> list[str]:
+def _columns(kind: type[Any]) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _named(table: str, kind: type[Answer] | type[Feedback]) -> str:
+def _named(table: str, kind: type[Answer | Feedback]) -> str:
     return ", ".join(f"{table}.{name}" for name in _columns(kind))
 
 
@@ -346,7 +346,7 @@ def _values(row: Answer | Feedback | Review) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in _columns(type(row)))
 
 
-def _insert(table: str, kind: type[Answer] | type[Feedback] | type[Review]) -> str:
+def _insert(table: str, kind: type[Answer | Feedback | Review]) -> str:
     names = _columns(kind)
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - our names
 
