@@ -9,6 +9,7 @@ import postgres
 from foedus.core.errors import CallerError, RunError
 from foedus.core.messages import LANGUAGES, error_text
 from foedus.index import keeping, open_index
+from foedus.records import acts
 from indexed import grown, rows_of, whole, workspace_of
 from scene import Scene
 
@@ -72,8 +73,9 @@ def test_a_folder_that_cannot_be_made_is_away_until_it_can(tmp_path):
 
 
 def test_a_full_disk_while_indexing_loses_nothing_and_is_told(tmp_path):
-    scene = Scene()
-    scene.released()
+    scene = Scene().in_force()
+    for number in range(150):
+        scene.act("hub", acts.Refuse(code="wire.garbage", source=f"10.0.0.{number}", count=1))
     workspace = workspace_of(tmp_path, scene)
     index = open_index(None, workspace)
     assert index.overview().entries == 0  # the tables are made

@@ -124,6 +124,7 @@ def test_the_wheel_has_every_message_template_and_row(wheel):
         names = data_files(name for name in archive.namelist() if name.startswith("foedus/"))
     assert names == in_the_source()
     assert {"accord/template.yaml", "accord/template.zh.yaml", "core/messages/zh/api.toml", "py.typed"} <= names
+    assert {"web/templates/base.html", "web/static/pages.css"} <= names
     assert {"demo/accords/banking.yaml", "demo/data/banking77.csv.gz", "demo/data/NOTICE.md"} <= names
 
 
@@ -208,3 +209,27 @@ def test_what_needs_training_names_the_extra(foedus, command):
     told = json.loads(done.stdout)
     assert (done.returncode, told["code"], told["fields"]["extra"]) == (2, "cli.extra-missing", "train")
     assert "pip install 'foedus[train]'" in done.stderr
+
+
+def test_the_serve_extra_brings_what_the_pages_and_their_index_need(tmp_path, wheel):
+    """In an environment of its own; the pages answer from what the wheel holds."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    extras = f"{wheel}[serve,postgres,objects]"
+    subprocess.run([python, *PIP, "install", "-c", ROOT / "constraints.txt", extras], check=True)
+    environment = {"PATH": "/usr/bin:/bin"}
+    told = subprocess.run([python, "-m", "foedus", "doctor", "--json"], capture_output=True, env=environment)
+    works = json.loads(told.stdout)["works"]
+    assert (works["pages"], works["postgres"], works["objects"], works["train"]) == (True, True, True, False)
+    code = """
+import sys, urllib.request
+from pathlib import Path
+from foedus.web.up import hub_pages
+from foedus.workspace import create_coordinator
+with hub_pages(create_coordinator(Path(sys.argv[1]), "hub"), port=0) as pages:
+    for path in ("/", "/static/pages.css"):
+        with urllib.request.urlopen(pages.origin + path, timeout=30) as answer:
+            assert answer.status == 200, path
+"""
+    done = subprocess.run([python, "-c", code, tmp_path / "hub"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
