@@ -452,6 +452,8 @@ def section(settings: Sequence[tuple[Setting, list[Arm]]], data: Path | None) ->
         chart = f"engine-{setting.name}"
         draw(setting, lines, PAGE.parent / "charts" / chart)
         out += [f"### {titled(setting)}", "", f"![{titled(setting)}](charts/{chart}.svg)", "", table(lines), ""]
+        turns = sum(saved(setting, arms[0], number) is not None for number in range(1, 100))
+        out += [f"{turns} turn{'s' if turns > 1 else ''} of each engine.", ""]
         out += [*(f"- {verdict}" for verdict in verdicts(setting, lines)), ""]
     if not settings:
         out += ["**Not measured** yet.", ""]
