@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import atexit
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from foedus import workspace as ws
@@ -16,6 +22,9 @@ from gates.hand_made import figure, model
 from met import Door, entered
 
 STATE = "sha256:" + "2" * 64
+NAMES = ("bank-a", "bank-b")
+_FOLDERS = ExitStack()
+atexit.register(_FOLDERS.close)
 
 
 @dataclass
@@ -41,16 +50,28 @@ class Drafted:
         return ws.private_key(self.members[party], "act")
 
 
-def drafted(tmp_path, names=("bank-a", "bank-b"), *, good=True, model_bytes=None) -> Drafted:
-    """A consortium whose run `r1` was measured and whose draft `bank-intents 1.0.0` is proposed.
+def drafted(tmp_path, *, good=True, model_bytes=None) -> Drafted:
+    """A consortium of two whose run `r1` was measured and whose draft `bank-intents 1.0.0` is proposed.
 
-    `good`: whether its figures clear the gates; `model_bytes`: the size of its weights' file.
+    `good`: whether its figures clear the gates; `model_bytes`: of a file beside its weights. It is made once a process,
+    and each test gets a copy.
     """
-    hub, members, door = entered(tmp_path, names)
+    made = _made(good, model_bytes)
+    for party in ("hub", *NAMES):
+        shutil.copytree(made.hub.folder.with_name(party), tmp_path / party, symlinks=True)
+    hub = ws.open_workspace(tmp_path / "hub")
+    draft = replace(made.draft, folder=hub.folder / made.draft.folder.relative_to(made.hub.folder))
+    return Drafted(hub, {name: ws.open_workspace(tmp_path / name) for name in NAMES}, Door(hub.folder), draft)
+
+
+@cache
+def _made(good, model_bytes) -> Drafted:
+    folder = Path(_FOLDERS.enter_context(tempfile.TemporaryDirectory(prefix="foedus-drafted-")))
+    hub, members, door = entered(folder, NAMES)
     accord = ws.consortium(hub).accord
     licence = accord.data.licences[0] if accord.data.licences else "CC-BY-4.0"
     consent = accord.data.consents[0] if accord.data.consents else "contract"
-    for number, member in enumerate(names):
+    for number, member in enumerate(NAMES):
         parts = {part: "sha256:" + f"{number}{len(part):x}" * 32 for part in ("train", "validation", "test")}
         summary = PartSummary(examples=500, labels={"card": 250, "loan": None}, tokens_median=9, tokens_p95=20)
         card = DataCard(
@@ -64,7 +85,7 @@ def drafted(tmp_path, names=("bank-a", "bank-b"), *, good=True, model_bytes=None
             card=sha256(data), name=card.name, licence=licence, consent=consent, examples=500, parts=parts
         )
         ws.collect_acts(hub, [ws.make_act(members[member], register, [data], clock=door.clock)], clock=door.clock)
-    _carried_through(hub, names, door.clock, good=good)
+    _carried_through(hub, NAMES, door.clock, good=good)
     ready = model(hub.folder / "runs" / "r1" / "model")
     if model_bytes:
         (ready / "vocab.txt").write_bytes(b"word\n" * (model_bytes // 5))
