@@ -167,7 +167,7 @@ class Book:
         """Looks, the newest first."""
         where, given = ("release = ?", [release]) if release else ("1", [])
         rows = self._all(f"{_LOOKS} WHERE {where} ORDER BY id DESC LIMIT ?", *given, size)
-        return [Look(*row[:7], json.loads(row[7]), json.loads(row[8])) for row in rows]
+        return [Look(*(*row[:7], json.loads(row[7]), json.loads(row[8]))) for row in rows]
 
     def keep_look(self, look: Look) -> None:
         """Keep a look; the same window again changes nothing."""
@@ -214,7 +214,14 @@ class Book:
 
     def put_alert(self, alert: Alert) -> int:
         """Keep an alert, a new one where its id is 0; gives its id."""
-        values = [alert.release, alert.measure, alert.level, alert.state, alert.opened_at, alert.last_at]
+        values: list[str | None] = [
+            alert.release,
+            alert.measure,
+            alert.level,
+            alert.state,
+            alert.opened_at,
+            alert.last_at,
+        ]
         values += [_text(alert.detail), alert.by, alert.note, alert.silenced_until]
         done = self._base.execute(
             "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -249,7 +256,7 @@ class Book:
         else:
             where = "state = 'waiting' AND due <= ? ORDER BY id LIMIT ?"
             rows = self._all(f"{_DELIVERIES} WHERE {where}", due, size)
-        return [Delivery(*row[:3], json.loads(row[3]), *row[4:]) for row in rows]
+        return [Delivery(*(*row[:3], json.loads(row[3]), *row[4:])) for row in rows]
 
     def settle(self, delivery: int, *, state: str, tries: int, due: str, error: str | None) -> None:
         """What became of a try."""
@@ -277,7 +284,7 @@ class Book:
 
 
 def _alert(row: Sequence[Any]) -> Alert:
-    return Alert(*row[:7], json.loads(row[7]), *row[8:])
+    return Alert(*(*row[:7], json.loads(row[7]), *row[8:]))
 
 
 def _text(value: Any) -> str:

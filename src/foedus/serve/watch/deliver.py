@@ -41,7 +41,7 @@ _TIMEOUT_SECONDS = 10
 
 def deliver(book: Book, settings: AlertSettings, *, workspace: Path, clock: Clock) -> int:
     """Send every message that is due; how many arrived. A channel that fails keeps no other waiting for long."""
-    channels: dict[str, Webhook | Mail] = {one.name: one for one in (*settings.webhooks, *settings.mail)}
+    channels = {one.name: one for one in settings.channels}
     sent = 0
     for delivery in book.deliveries(due=spell(clock())):
         channel = channels.get(delivery.channel)

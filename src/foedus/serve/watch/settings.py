@@ -60,9 +60,14 @@ class AlertSettings(Record):
     webhooks: ListOf[Webhook] = ()
     mail: ListOf[Mail] = ()
 
+    @property
+    def channels(self) -> tuple[Webhook | Mail, ...]:
+        """Everybody who is told."""
+        return (*self.webhooks, *self.mail)
+
     @model_validator(mode="after")
     def _names_are_distinct(self) -> AlertSettings:
-        names = [one.name for one in (*self.webhooks, *self.mail)]
+        names = [one.name for one in self.channels]
         if len(set(names)) < len(names):
             raise ValueError(f"expected each name once, got {', '.join(names)}")
         return self
@@ -90,4 +95,4 @@ def read_settings(workspace: Path) -> AlertSettings:
 
 def channels(settings: AlertSettings) -> list[tuple[str, Level]]:
     """The name of each channel and the least serious alert that it is told of."""
-    return [(one.name, one.level) for one in (*settings.webhooks, *settings.mail)]
+    return [(one.name, one.level) for one in settings.channels]
