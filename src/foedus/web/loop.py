@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from foedus.core.messages import say
 from foedus.index.results import Overview, RunRow
@@ -134,5 +135,5 @@ def _digits(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
-def _say(key: str, /, **fields: object) -> str:
+def _say(key: str, /, **fields: Any) -> str:
     return say(f"web.loop.{key}", **fields)

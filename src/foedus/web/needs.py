@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from foedus.core.clock import parse
 from foedus.core.messages import say
@@ -98,5 +99,5 @@ def _names(names: tuple[str, ...], limit: int = 6) -> str:
     return listed + (say("web.need.more", count=more) if more > 0 else "")
 
 
-def _say(key: str, /, **fields: object) -> str:
+def _say(key: str, /, **fields: Any) -> str:
     return say(f"web.need.{key}", **fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.requests import Request
@@ -118,5 +120,5 @@ def _card(row: Row) -> str:
     return f"/cards/{digits(row['card'])}"
 
 
-def _say(key: str, /, **fields: object) -> str:
+def _say(key: str, /, **fields: Any) -> str:
     return say(f"web.card.{key}", **fields)
