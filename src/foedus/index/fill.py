@@ -26,7 +26,7 @@ from foedus.ledger.log import Ledger
 from foedus.ledger.merkle import HASH_SIZE, Frontier, leaf_hash
 from foedus.ledger.note import Note, require_head
 
-__all__ = ["Source", "fill"]
+__all__ = ["Source", "fill", "new_batch", "write"]
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def _advance(database: Database, ledger: Ledger, find: Find, limit: int) -> int 
         if frontier is None or frontier.size > head.size:
             return None
         until = min(frontier.size + limit, head.size)
-        batch = _batch(connection, find)
+        batch = new_batch(connection, find)
         for index, data in enumerate(ledger.data(frontier.size), start=frontier.size):
             if index == until:
                 break
@@ -98,7 +98,7 @@ def _advance(database: Database, ledger: Ledger, find: Find, limit: int) -> int 
         if frontier.size == head.size and frontier.root != head.root:
             connection.rollback()
             return None
-        _write(database, connection, batch)
+        write(database, connection, batch)
         mark = {"origin": ledger.origin, "done": frontier.size, "peaks": b"".join(frontier.peaks)}
         connection.execute(update(t.marks).values(**mark))
     return frontier.size
@@ -118,7 +118,8 @@ def _mark(connection: Connection, origin: str) -> Frontier | None:
     return Frontier(row.done, [peaks[at : at + HASH_SIZE] for at in range(0, len(peaks), HASH_SIZE)])
 
 
-def _batch(connection: Connection, find: Find) -> Batch:
+def new_batch(connection: Connection, find: Find) -> Batch:
+    """An empty batch that goes on from what the index holds."""
     counts: defaultdict[tuple[str, str], int] = defaultdict(int)
     parties: defaultdict[str, Party] = defaultdict(Party)
     counts.update({(row.kind, row.actor): row.entries for row in connection.execute(select(t.counts))})
@@ -128,7 +129,8 @@ def _batch(connection: Connection, find: Find) -> Batch:
     return Batch(find, counts, parties, 0 if refused is None else refused + 1)
 
 
-def _write(database: Database, connection: Connection, batch: Batch) -> None:
+def write(database: Database, connection: Connection, batch: Batch) -> None:
+    """Put a batch into the tables."""
     for table, rows in batch.added.items():
         database.insert(connection, table, rows)
     for change in batch.changes:
