@@ -116,6 +116,20 @@ def test_a_revoked_token_is_refused_from_the_next_request_and_the_door_stays_clo
     told(story, folder=tmp_path)
 
 
+def test_a_file_of_tokens_that_is_lost_or_torn_opens_no_door(tmp_path: Path) -> None:
+    secret = make_token(tmp_path, "shop")
+
+    async def story(here: Here) -> None:
+        assert (await here.ask("/v1/predict", {"text": "a"}, headers=bearer(secret))).status_code == 200
+        (tmp_path / FILE).write_bytes(b"{torn")
+        assert (await here.ask("/v1/predict", {"text": "a"}, headers=bearer(secret))).status_code >= 400
+        (tmp_path / FILE).unlink()
+        for headers in ({}, bearer(secret)):
+            assert (await here.ask("/v1/predict", {"text": "a"}, headers=headers)).status_code == 401
+
+    told(story, folder=tmp_path)
+
+
 def test_a_token_ends_after_its_last_day(tmp_path: Path) -> None:
     secret = make_token(tmp_path, "shop", last="2026-11-22", clock=lambda: AT)
     tokens = Tokens(tmp_path / FILE)

@@ -34,8 +34,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build(desk: Desk, tokens: Tokens, *, local: frozenset[str] = frozenset()) -> ASGIApp:
-    """The application over a desk. `local`: further names by which this machine's own programs may call it."""
+def build(desk: Desk, tokens: Tokens, *, local: frozenset[str] = frozenset(), closed: bool = False) -> ASGIApp:
+    """The application over a desk. `local`, `closed`: as `Gate`."""
     app = FastAPI(
         title="Foedus: a verified release",
         version=version(),
@@ -66,7 +66,7 @@ def build(desk: Desk, tokens: Tokens, *, local: frozenset[str] = frozenset()) ->
         return _refused(request, CallerError(code, got=path), dict(error.headers or {}))
 
     _describe(app)
-    return Gate(app, desk, tokens, local=local)
+    return Gate(app, desk, tokens, local=local, closed=closed)
 
 
 def _tell(app: FastAPI, desk: Desk) -> None:

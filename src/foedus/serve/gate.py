@@ -80,7 +80,9 @@ def trace_of(request: Request) -> Trace:
 
 
 class Gate:
-    """ASGI middleware around the routes. `local`: further names under which this machine is reached without tokens."""
+    """ASGI middleware around the routes. `local`: further names under which this machine is reached without tokens;
+    `closed`: tokens are asked for whatever becomes of their file. Once they were asked for, they are.
+    """
 
     def __init__(
         self,
@@ -89,10 +91,11 @@ class Gate:
         tokens: Tokens,
         *,
         local: frozenset[str] = frozenset(),
+        closed: bool = False,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app, self.desk, self.tokens = app, desk, tokens
-        self.local = _LOOPBACK | local
+        self.local, self.closed = _LOOPBACK | local, closed
         self.rate, self.steady = Rate(), steady
 
     async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
@@ -146,7 +149,8 @@ class Gate:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self.desk.options.body_bytes:
             raise CallerError("serve.body-too-large", limit_bytes=self.desk.options.body_bytes)
-        if not self.tokens.asked_for:
+        self.closed = self.closed or self.tokens.asked_for
+        if not self.closed:
             self._require_local(headers)
             return
         if path in OPEN:

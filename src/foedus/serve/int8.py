@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,8 +32,10 @@ class _Int8(nn.Module):
         weight = linear.weight.detach().float()
         scales = (weight.abs().amax(1) / 127).clamp(min=torch.finfo(torch.float32).eps).double()
         zeros = torch.zeros(len(scales), dtype=torch.int64)
-        rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        self.packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
+        with warnings.catch_warnings():  # torch means to replace this kind of tensor; the product has no other way yet
+            warnings.filterwarnings("ignore", category=UserWarning, message=".*quantize")
+            rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+            self.packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         # One bit less for the inputs: products of full int8 overflow on processors without VNNI.

@@ -95,7 +95,8 @@ async def _serving(
         first = desk.line_of(release, *desk.prepared(release))
         desk.open(first, desk.line_of(shadow, shadow.predictor) if shadow else None)
         listening = control.listen(workspace, _handler(desk, asyncio.get_running_loop()))
-        app = build(desk, tokens, local=frozenset({settings.host.lower()}))
+        far = not _is_loopback(settings.host)
+        app = build(desk, tokens, local=frozenset({settings.host.lower()}), closed=far)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS, limit_concurrency=_CONNECTIONS,

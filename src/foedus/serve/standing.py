@@ -180,7 +180,11 @@ def _standing(
     accord = consortium.accord or consortium.accords[state.proposal.accord]
     code: Code = "in-force"
     detail = ""
-    newer = [one for one in consortium.proposals.values() if one.published and one.proposal.previous == digest]
+    newer = [
+        one
+        for one in consortium.proposals.values()
+        if one.published and not one.revoked and one.proposal.previous == digest
+    ]
     if state.revoked:
         code, detail = "revoked", state.revoked.reason
     elif seen.failures:
