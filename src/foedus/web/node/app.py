@@ -149,7 +149,7 @@ def build(
         go_on(desk.home)
         return RedirectResponse("/", 303)
 
-    handlers = {
+    handlers: dict[tuple[str, str], Callable[..., Any]] = {
         ("GET", LOCKED): locked, ("GET", "/enter"): enter, ("GET", "/"): node, ("GET", "/journal"): journal,
         ("GET", "/card"): card, ("GET", "/accord"): accord, ("GET", "/votes"): all_votes,
         ("GET", "/votes/{digest}"): vote, ("POST", "/votes/{digest}/look"): look, ("POST", "/votes/{digest}"): cast,
