@@ -21,7 +21,7 @@ from foedus.records.accord import DataTerms, Grant, Validity
 from foedus.records.asks import Alone, Ask, Evaluate, Gradient, Place, Reply, Train, Validate
 from foedus.records.base import open_record
 from foedus.run import start_of
-from foedus.state import to_bytes
+from foedus.state import digest, from_bytes, to_bytes
 from foedus.workspace.journal import read_journal
 from samples import private_keys
 
@@ -431,3 +431,19 @@ def test_every_refusal_and_failure_has_words():
     for code in ("node.not-signed", "node.place-taken", "node.bug"):
         assert str(RunError(code))
     assert str(IdentityError("node.not-for-me", expected="bank-a", got="bank-b"))
+
+
+def test_a_first_round_from_another_state_than_the_run_was_opened_with_is_refused(made):
+    node = made.node("bank-a")
+    told = []
+    node.started = lambda run: told.append(run) or "sha256:" + "0" * 64
+    reply = only(node.handle(train(made)))
+    assert (reply.outcome, reply.code) == ("refused", "node.other-start")
+    assert told == ["run-1"]
+    assert [event for event, _ in events(node)] == ["refused"]
+    node.started = lambda _: digest(from_bytes(start(made)))
+    assert only(node.handle(train(made, attempt=2))).outcome == "done"
+    node.started = lambda _: None  # a run that this member's copy of the ledger does not hold yet
+    assert only(node.handle(train(made, attempt=3))).outcome == "done"
+    node.started = lambda _: "sha256:" + "0" * 64  # later rounds start where the ones before ended
+    assert only(node.handle(train(made, round_=2))).outcome == "done"

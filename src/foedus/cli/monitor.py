@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foedus.cli.party import caught_up
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def drift(
 
     from foedus.core.clock import now
     from foedus.serve.watch.watcher import terms_of, watch
-    from foedus.workspace import consortium, open_workspace
+    from foedus.workspace import consortium
 
     here = shell()
     while True:
-        workspace = open_workspace(here.workspace)
+        workspace = caught_up()
         seen = watch(workspace.folder, terms_of(consortium(workspace)), clock=now, release=release)
         if every is None:
             break
@@ -196,10 +197,10 @@ def report(
     from foedus.core.files import write_atomic
     from foedus.core.messages import say
     from foedus.serve.watch.watcher import report as made
-    from foedus.workspace import consortium, open_workspace
+    from foedus.workspace import consortium
 
     here = shell()
-    workspace = open_workspace(here.workspace)
+    workspace = caught_up()
     found = made(workspace.folder, consortium(workspace), party=workspace.party, release=release)
     level = say(f"monitor.level.{found.level}") if found.level else say("monitor.cli.calm")
     here.say("monitor.cli.report", party=found.party, first=found.first, last=found.last, looks=found.looks,
