@@ -141,9 +141,10 @@ def card_of(number: int) -> tuple[str, Record]:
 
 def leaves(story: Story, start: int, numbers: dict[str, int]) -> Iterator[Leaf]:
     """The acts as leaves that nobody signed, one a second."""
+    under = story.accord.digest
     for index, (actor, act) in enumerate(story.acts(), start=start):
         numbers[actor] += 1
-        fields = {"v": 1, "accord": story.accord.digest, "actor": actor, "number": numbers[actor], "prev": None}
+        fields = {"v": 1, "accord": under, "actor": actor, "number": numbers[actor], "prev": None}
         entry = acts.Entry.model_construct(**fields, type=act.kind, body=act.model_dump(mode="json"))
         envelope = Envelope(acts.Entry.payload_type(), index.to_bytes(8, "big"), ())
         yield Leaf(index, spell(BEGAN + timedelta(seconds=index)), envelope, entry, b"")
