@@ -34,8 +34,8 @@ Row = Mapping[str, Any]
 class Column:
     """A column: the key of its value in a row, how it is written, and where a cell leads.
 
-    Its head is the message `web.column.<key>`, or `head`. A `status` is written as a chip, by the messages below
-    `words`. `sorts` is the name under which it can be sorted; empty: it cannot.
+    Its head is the message `web.column.<key>`, or `head`. With `words`, a value is written by the message of its name
+    below that key; a `status` is so as a chip. `sorts` is the name under which it can be sorted; empty: it cannot.
     """
 
     key: str

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("at", "count", head="web.column.entry", link=lambda row: f"/audit/{row['at']}"),
     Column("recorded_at", "instant"),
     Column("actor", link=lambda row: f"/audit?actor={row['actor']}"),
-    Column("kind", link=lambda row: f"/audit/{row['at']}"),
+    Column("kind", words="web.act", link=lambda row: f"/audit/{row['at']}"),
     Column("run", link=lambda row: f"/runs/{row['run']}" if row["run"] else None),
     Column("round", "count"),
     Column("note"),

@@ -90,6 +90,7 @@ def run(request: Request, name: str) -> Response:
     row = _run(site, name)
     live = told(site, name)
     opened = site.state().runs[name].opened
+    goes_on = row.outcome == "open" and live is not None and live.board.ended is None
     return render(
         request,
         "run.html",
@@ -98,10 +99,10 @@ def run(request: Request, name: str) -> Response:
         opened=opened,
         live=live,
         tiles=tiles_of(live.board) if live else tiles_from(site.index.asked(name, row.rounds) if row.rounds else ()),
-        head=head_of(live.board, site.clock()) if live else "",
+        head=head_of(live.board, site.clock()) if goes_on and live else "",
         losses=losses(site, row, live),
         offset=live.offset if live else 0,
-        goes_on=row.outcome == "open" and live is not None and live.board.ended is None,
+        goes_on=goes_on,
         results=results(site, name),
         figures=site.index.figures(name),
         verdicts=site.index.verdicts(run=name, size=200).items,
