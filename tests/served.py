@@ -18,7 +18,8 @@ import httpx
 from foedus.core.clock import now
 from foedus.records.serving import Serving
 from foedus.serve.app import build
-from foedus.serve.desk import Desk, Options
+from foedus.serve.desk import Desk
+from foedus.serve.given import Options
 from foedus.serve.keeper import Keeper
 from foedus.serve.meters import Meters
 from foedus.serve.predict import Predictor

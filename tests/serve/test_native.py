@@ -7,7 +7,7 @@ import struct
 import httpx
 import pytest
 
-from foedus.serve.desk import Options
+from foedus.serve.given import Options
 from foedus.serve.predict import Question
 from foedus.serve.store import Traffic
 from practised import LABELS

@@ -113,6 +113,7 @@ def test_a_release_is_served_asked_swapped_rolled_back_and_ended(home: Path) -> 
     assert (gone.code, gone.data["code"]) == (1, "serve.not-up")
 
 
+@pytest.mark.slow
 def test_the_openai_client_works_against_it(home: Path) -> None:
     from openai import AuthenticationError, NotFoundError, OpenAI
 
@@ -136,6 +137,7 @@ def test_the_openai_client_works_against_it(home: Path) -> None:
         assert server.end(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_told_to_stop_it_is_not_ready_at_once_and_answers_on_for_a_while(home: Path) -> None:
     with serving(home, "--drain-seconds", "3") as server, httpx.Client(base_url=server.address) as client:
         assert client.get("/readyz").status_code == 200
@@ -148,6 +150,7 @@ def test_told_to_stop_it_is_not_ready_at_once_and_answers_on_for_a_while(home: P
         assert server.process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_written_down_before_it_ends(home: Path) -> None:
     from foedus.serve.store import Traffic
 
@@ -158,6 +161,7 @@ def test_what_was_answered_is_written_down_before_it_ends(home: Path) -> None:
         assert traffic.counts()["answers"] == 3
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_leaves_nothing_in_the_way(home: Path) -> None:
     with serving(home) as server:
         server.process.kill()
@@ -193,6 +197,7 @@ def test_a_port_that_is_taken_is_told(home: Path) -> None:
     assert (answer.code, answer.data["code"]) == (1, "serve.port-taken")
 
 
+@pytest.mark.slow
 def test_int8_is_told_with_what_it_changes(home: Path, tmp_path: Path) -> None:
     labelled = tmp_path / "labelled.csv"
     labelled.write_text("text,label\n" + "".join(f"{text},age_limit\n" for text in TEXTS))

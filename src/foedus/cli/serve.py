@@ -10,7 +10,7 @@ import typer
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
-    from foedus.serve.desk import Loaded
+    from foedus.serve.given import Loaded
     from foedus.serve.standing import Source
 
 __all__ = ["app", "rollback", "source_of"]
@@ -52,7 +52,7 @@ def start(
 ) -> None:
     """Answer questions with a verified release, until stopped."""
     from foedus.serve.batcher import Limits
-    from foedus.serve.desk import Options
+    from foedus.serve.given import Options
     from foedus.serve.server import Settings, serve
 
     here = shell()

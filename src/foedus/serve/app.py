@@ -15,6 +15,8 @@ from foedus.serve import kserve, mlflow, native, openai
 from foedus.serve.asking import notices
 from foedus.serve.desk import Desk
 from foedus.serve.gate import Gate, trace_of
+from foedus.serve.health import health as told_health
+from foedus.serve.health import measure
 from foedus.serve.refused import refusal, reply
 from foedus.serve.shapes import Refusal
 from foedus.serve.tokens import Tokens
@@ -74,7 +76,7 @@ def _tell(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/health", tags=["state"], summary="What is served, and how it stands")
     async def health(request: Request) -> Response:
-        return reply(desk.health(notices(desk.serving(), trace_of(request))))
+        return reply(told_health(desk, notices(desk.serving(), trace_of(request))))
 
     @app.get("/healthz", tags=["state"], summary="Whether it runs")
     async def healthz() -> Response:
@@ -87,7 +89,7 @@ def _tell(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/metrics", tags=["state"], summary="Counters, for Prometheus", response_class=Response)
     async def metrics() -> Response:
-        desk.measure()
+        measure(desk)
         return Response(desk.meters.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -11,12 +11,13 @@ from starlette.requests import Request
 
 from foedus.core.errors import CallerError, FoedusError
 from foedus.core.messages import Language, say
-from foedus.serve.desk import Desk, Given, Loaded
+from foedus.serve.desk import Desk
 from foedus.serve.gate import Trace, trace_of
+from foedus.serve.given import Given, Loaded
 from foedus.serve.refused import error_body
 from foedus.serve.shapes import MOST_TEXTS
 
-__all__ = ["Told", "answer_body", "answers_of", "floats", "notices"]
+__all__ = ["Told", "answer_body", "answers_of", "floats", "notices", "require_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Told:
 
     loaded: Loaded
     purpose: str
-    given: list[Given]
+    given: Sequence[Given]
 
 
 async def answers_of(
@@ -42,10 +43,9 @@ async def answers_of(
     chosen = desk.require(loaded, trace.caller, purpose or request.headers.get("x-foedus-purpose"))
     trace.charge(len(texts))
     trace.release, trace.practice = loaded.release.name, loaded.release.practice
-    given, trace.queue_seconds, trace.infer_seconds = await desk.ask(
-        loaded, texts, caller=trace.caller, purpose=chosen, embed=embed
-    )
-    return Told(loaded, chosen, given)
+    answers = await desk.ask(loaded, texts, caller=trace.caller, purpose=chosen, embed=embed)
+    trace.queue_seconds, trace.infer_seconds = answers.queue_seconds, answers.infer_seconds
+    return Told(loaded, chosen, answers.given)
 
 
 def notices(loaded: Loaded, trace: Trace) -> list[str]:

@@ -13,82 +13,25 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from foedus.core.clock import Clock, now, spell
 from foedus.core.errors import CallerError, FoedusError, RunError, VerifyError
-from foedus.serve.batcher import Batcher, Done, Limits
+from foedus.serve.batcher import Batcher, Done
+from foedus.serve.given import Answers, Caller, Compared, Given, Loaded, Options, label_of
 from foedus.serve.int8 import Agreement, compare, in_int8
 from foedus.serve.keeper import Keeper
 from foedus.serve.meters import Meters
 from foedus.serve.predict import Answered, Predictor, Question
-from foedus.serve.standing import Admitted, Source, Standing, admit, anchored_like, look_again
+from foedus.serve.standing import Admitted, Source, admit, anchored_like, look_again
 from foedus.serve.store import Answer
 
-__all__ = ["Caller", "Desk", "Given", "Loaded", "Options"]
+__all__ = ["Desk"]
 
 log = logging.getLogger("foedus.serve")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What whoever serves chose. `keep_days` may only shorten what the accord lets be kept; without a clause it
-    decides. `embedding_every`: of so many kept answers one is kept with its embedding. `int8_check`: a labelled file on
-    which the model in int8 is compared with the model as released.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    seconds: float = 30.0
-    text_chars: int = 100_000
-    body_bytes: int = 4 << 20
-    keep_days: int | None = None
-    embedding_every: int = 8
-    int8: bool = False
-    int8_check: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: the name of its token, empty without tokens, and what it may ask for (empty: all of the accord's)."""
-
-    app: str = ""
-    purposes: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Loaded:
-    """A release that answers, with its line, and how it stands."""
-
-    release: Admitted
-    predictor: Predictor
-    batcher: Batcher[Question, Answered]
-    standing: Standing
-    int8: Agreement | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """An answer as it was given: under which id, for which purpose, and whether a human will look at it. `error`: in
-    its place.
-    """
-
-    id: str
-    answered: Answered | None
-    in_review: bool = False
-    error: FoedusError | None = None
-
-
-@dataclass(slots=True)
-class Compared:
-    """What a shadow's answers came to."""
-
-    alike: int = 0
-    other: int = 0
-    left_out: int = 0
 
 
 class Desk:
@@ -186,49 +129,6 @@ class Desk:
         loaded = self.current
         return loaded is not None and not self.closing and not loaded.standing.stops(self.clock())
 
-    def measure(self) -> None:
-        """Bring the meters that are read, not counted, up to date."""
-        lines = [len(one.batcher) for one in (self.current, self.shadow) if one is not None]
-        self.meters.queue_depth.set(sum(lines))
-        self.meters.not_kept.set(self.keeper.lost)
-
-    def health(self, notices: list[str]) -> dict[str, Any]:
-        """What is served, how it stands, and how the server does, as data."""
-        loaded, moment = self.serving(), self.clock()
-        release, standing = loaded.release, loaded.standing
-        code = standing.at(moment)
-        status = "stopped" if standing.stops(moment) else "warning" if code not in ("in-force", "replaced") else "ok"
-        shadow = None
-        if self.shadow is not None:
-            shadow = {"release": self.shadow.release.name, **asdict(self.compared)}
-        return {
-            "status": "draining" if self.closing else status,
-            "release": {
-                "name": release.name,
-                "proposal": release.digest,
-                "previous": release.proposal.previous,
-                "model": release.proposal.model,
-                "accord": release.proposal.accord,
-                "anchor": release.anchor,
-                "practice": release.practice,
-            },
-            "standing": {
-                "code": code,
-                "detail": standing.detail,
-                "entries": standing.size,
-                "recorded_at": standing.recorded_at,
-                "looked_at": standing.looked_at,
-                "on_change": standing.terms.on_change,
-                "refresh_seconds": standing.terms.refresh_seconds,
-            },
-            "notices": notices,
-            "purposes": list(standing.accord.purpose.uses),
-            "int8": loaded.int8.to_json() if loaded.int8 else None,
-            "shadow": shadow,
-            "waiting": len(loaded.batcher),
-            "kept": {"days": self.keep_days, "lost": self.keeper.lost, "trouble": self.keeper.trouble},
-        }
-
     # ── asking ───────────────────────────────────────────────────────────────
 
     def require(self, loaded: Loaded, caller: Caller, purpose: str | None) -> str:
@@ -255,9 +155,8 @@ class Desk:
 
     async def ask(
         self, loaded: Loaded, texts: Sequence[str], *, caller: Caller, purpose: str, embed: bool = False
-    ) -> tuple[list[Given], float, float]:
-        """Answers in the order of the texts, an error in the place of each that could not be answered; and how long
-        the longest stood in line and was computed, in seconds.
+    ) -> Answers:
+        """Answers in the order of the texts, an error in the place of each that could not be answered.
 
         Raises: what concerns them all: as `Batcher.ask`.
         """
@@ -283,7 +182,7 @@ class Desk:
         if self.shadow is not None and questions:
             asked = [one for one, error in zip(given, wrong, strict=True) if error is None]
             self._task(self._compare(self.shadow, questions, sizes, asked))
-        return given, waited, took
+        return Answers(given, waited, took)
 
     def _wrong(self, text: str, number: int) -> FoedusError | None:
         if not text.strip():
@@ -315,7 +214,7 @@ class Desk:
                 app=app,
                 purpose=purpose,
                 tokens=answered.tokens,
-                label=_label(answered.answer),
+                label=label_of(answered.answer),
                 confidence_bp=confidence_bp,
                 text=text if keeps else None,
                 embedding=answered.embedding if keeps else None,
@@ -343,7 +242,7 @@ class Desk:
             same = (
                 isinstance(other.result, Answered)
                 and one.answered is not None
-                and _label(other.result.answer) == _label(one.answered.answer)
+                and label_of(other.result.answer) == label_of(one.answered.answer)
             )
             self.compared.alike += same
             self.compared.other += not same
@@ -377,11 +276,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _label(answer: dict[str, Any]) -> str:
-    """An answer in a word: its label, or how many entities of each type."""
-    if "label" in answer:
-        return str(answer["label"])
-    kinds = [entity["type"] for entity in answer["entities"]]
-    return " ".join(f"{kind}:{kinds.count(kind)}" for kind in sorted(set(kinds)))

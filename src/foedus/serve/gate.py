@@ -27,7 +27,8 @@ from starlette.types import Scope as Asked
 
 from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
 from foedus.core.messages import Language
-from foedus.serve.desk import Caller, Desk
+from foedus.serve.desk import Desk
+from foedus.serve.given import Caller
 from foedus.serve.refused import language_of, refusal
 from foedus.serve.tokens import Rate, Scope, Token, Tokens
 

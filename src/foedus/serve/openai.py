@@ -14,7 +14,8 @@ from fastapi import APIRouter, Request, Response
 from foedus.core.clock import parse
 from foedus.core.errors import CallerError
 from foedus.serve.asking import answers_of, floats, require_all
-from foedus.serve.desk import Desk, Loaded
+from foedus.serve.desk import Desk
+from foedus.serve.given import Loaded
 from foedus.serve.refused import reply
 from foedus.serve.shapes import EmbeddingsAsk, EmbeddingsReply, ModelPage, ModelsPage
 
