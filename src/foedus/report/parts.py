@@ -29,7 +29,7 @@ def figure_of(figures: Iterable[Figure]) -> list[dict[str, Any]]:
 
 def gates_of(accord: Accord, verdicts: Sequence[Verdict], waived: Iterable[str]) -> list[dict[str, Any]]:
     """A row a gate of the accord: what it came to in the end, and its verdicts."""
-    clauses = {gate.name: gate.model_dump(mode="json") for gate in accord.gates}
+    clauses = {str(gate.name): gate.model_dump(mode="json") for gate in accord.gates}
     return [
         {
             "gate": line.gate,

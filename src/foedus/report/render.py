@@ -6,6 +6,7 @@ the record, so that a program reads from the page what a person sees rounded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -96,13 +97,14 @@ def _templates(lang: Language) -> Environment:
 
 
 def _told(key: str, fields: Mapping[str, Any], lang: Language) -> Markup:
-    """The message `report.KEY`, in which fields may be markup; every other text is escaped."""
-    from markupsafe import escape
+    """The message `report.KEY`: what stands in backticks as code. Fields may be markup; all else is escaped."""
+    from markupsafe import Markup, escape
 
     found: Any = catalogue("report", lang)
     for part in key.split("."):
         found = found[part]
-    return escape(found).format(**fields)
+    text = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(found)))
+    return Markup(text).format(**fields)  # noqa: S704 - our own message, escaped
 
 
 def _plain(text: str) -> str:
