@@ -20,8 +20,8 @@ from practised import published
 
 ORIGIN = "http://127.0.0.1:8600"
 FIXED = (
-    "/", "/accord", "/accord/versions", "/members", "/cards", "/runs", "/credit", "/gates", "/releases", "/audit",
-    "/help", "/help/words", "/help/errors",
+    "/", "/accord", "/accord/versions", "/members", "/cards", "/runs", "/credit", "/gates", "/releases", "/serving",
+    "/serving/answers", "/monitoring", "/monitoring/alerts", "/audit", "/help", "/help/words", "/help/errors",
 )  # fmt: skip
 
 

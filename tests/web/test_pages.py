@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
 from foedus.core.digest import short
 from foedus.web.table import PAGES
-from paged import ORIGIN, Page, browser, names, pages, seen, signed_in
+from paged import ORIGIN, Page, browser, names, pages, seen, signed_in, site_over
 
 LANGUAGES = ("en", "zh")
 
@@ -140,6 +141,40 @@ def test_a_gates_page_says_how_to_vote_on_ones_own_machine():
     text = Page(browser().get(f"/gates/{names().proposal}").text).text
     assert "Release practice-intents 1.0?" in text
     assert "3 approve, 2 needed." in text
+
+
+def test_where_nothing_was_served_the_pages_say_so():
+    assert "no server runs here" in Page(browser().get("/serving").text).text
+    text = Page(browser().get("/monitoring").text).text
+    assert "Nothing was looked at yet." in text
+    assert "No run is proposed." in text
+
+
+def test_what_was_answered_is_shown_without_what_was_asked(tmp_path):
+    from foedus.serve.store import Answer, Traffic
+
+    home = tmp_path / "hub"
+    shutil.copytree(seen().workspace.folder, home)
+    with Traffic.of(home) as traffic:
+        traffic.add(
+            Answer(
+                id=f"{i:032x}", at="2026-11-22T08:00:00Z", release="practice-intents-1.0", app="desk",
+                purpose="customer-service", tokens=5, label="age_limit" if i else "change_pin",
+                confidence_bp=9000 if i % 2 else 400, text="my secret question", state="answered" if i else "in-review",
+            )
+            for i in range(40)
+        )  # fmt: skip
+    site = site_over(home)
+    one = signed_in(site, "hub")
+    text = one.get("/serving").text
+    assert "secret" not in text
+    assert "How sure the last 40 answers were" in text
+    assert "withheld" in text, "one change_pin is below the smallest cell"
+    assert "40 answers" in one.get("/").text
+    rows = one.get("/serving/answers.json?size=3").json()
+    assert (rows["total"], len(rows["rows"])) == (40, 3)
+    assert "secret" not in one.get("/serving/answers.csv").text
+    assert signed_in(site, "bank-a").get("/serving/answers").status_code == 403
 
 
 def test_an_entry_shows_what_was_signed_and_its_proof():

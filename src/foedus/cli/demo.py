@@ -51,6 +51,7 @@ def demo(
         f'foedus release predict {ending.bundle} --text "…" --workspace {ending.folder}/hub',
         f"foedus accord explain {ending.bundle}/accord/accord.json",
         f"foedus ledger show --workspace {ending.folder}/hub",
+        f"foedus up --pages-only --workspace {ending.folder}/hub",
     )
 
 

@@ -13,8 +13,12 @@ from typing import Any
 from foedus.core.messages import say
 from foedus.index.results import Overview, RunRow
 from foedus.ledger.consortium import Consortium
+from foedus.serve.store import Traffic
+from foedus.serve.watch.show import proposed_runs, shown_alerts, shown_looks
 from foedus.web.boards import told
+from foedus.web.pages.serving import is_served
 from foedus.web.site import Site
+from foedus.web.words import figure
 
 __all__ = ["Step", "loop"]
 
@@ -36,7 +40,7 @@ def loop(site: Site, state: Consortium, seen: Overview) -> tuple[Step, ...]:
     run = seen.open_run or seen.last_run
     return (
         _accord(site, state), _members(site), _cards(site, state), _run(site, run), _credit(state, seen.last_run),
-        _gates(seen.last_run), _release(site, state, seen), *_after(),
+        _gates(seen.last_run), _release(site, state, seen), *_after(site, state),
     )  # fmt: skip
 
 
@@ -125,10 +129,30 @@ def _release(site: Site, state: Consortium, seen: Overview) -> Step:
     return Step("release", href, "ok", _say("released"), f"{one.name} {one.version}", one.published_at)
 
 
-def _after() -> Iterator[Step]:
+def _after(site: Site, state: Consortium) -> Iterator[Step]:
     """What comes after a release. Where no traffic is kept here, nothing is known of it."""
-    for name in ("serving", "drift", "next"):
-        yield Step(name, "", "off", _say(f"{name}-none"))
+    if is_served(site):
+        with Traffic.of(site.workspace.folder) as traffic:
+            answers, latest = traffic.counts()["answers"], traffic.answers(size=1)
+        last = latest[0].at if latest else None
+        yield Step("serving", "/serving", "ok" if answers else "off", _say("answers", count=f"{answers:,}"), "", last)
+    else:
+        yield Step("serving", "/serving", "off", _say("serving-none"))
+    alerts = [one for one in shown_alerts(site.workspace.folder) if one.state != "over"]
+    looks = shown_looks(site.workspace.folder, size=1)
+    if alerts:
+        yield Step("drift", "/monitoring", "warn", _say("drift", count=len(alerts)), "", alerts[0].opened_at)
+    elif looks:
+        yield Step("drift", "/monitoring", "ok", _say("drift-same"), looks[0].release, looks[0].at)
+    else:
+        yield Step("drift", "/monitoring", "off", _say("drift-none"))
+    proposed = [one for one in proposed_runs(state) if one.standing in ("open", "approved", "running")]
+    if proposed:
+        gain = proposed[0].gain
+        detail = _say("next-gain", metric=gain.metric, now=figure(gain.now), expected=figure(gain.expected))
+        yield Step("next", "/monitoring", "run", say(f"web.proposed.{proposed[0].standing}"), detail)
+    else:
+        yield Step("next", "/monitoring", "off", _say("next-none"))
 
 
 def _digits(digest: str) -> str:

@@ -11,6 +11,7 @@ from foedus.core.clock import parse
 from foedus.core.messages import say
 from foedus.index.results import Overview
 from foedus.ledger.consortium import Consortium
+from foedus.serve.watch.show import shown_alerts
 from foedus.web.boards import told
 from foedus.web.site import Site
 
@@ -28,7 +29,14 @@ class Need:
 
 def needs(site: Site, state: Consortium, seen: Overview, visitor: str | None) -> tuple[Need, ...]:
     """All of it, what waits for the visitor first."""
-    found = [*_agreeing(state), *_cards(state), *_votes(site, state), *_run(site, seen), *_release(site, state, seen)]
+    found = [
+        *_agreeing(state),
+        *_cards(state),
+        *_votes(site, state),
+        *_run(site, seen),
+        *_release(site, state, seen),
+        *_alerts(site),
+    ]
     return tuple(sorted(found, key=lambda need: visitor not in need.who))
 
 
@@ -91,6 +99,13 @@ def _release(site: Site, state: Consortium, seen: Overview) -> Iterator[Need]:
     left = parse(state.recorded_at) + timedelta(days=state.accord.release.fresh_days) - site.clock()
     if left < timedelta(days=14):
         yield Need(_say("stale", days=max(0, left.days)), f"/releases/{seen.release.proposal.removeprefix('sha256:')}")
+
+
+def _alerts(site: Site) -> Iterator[Need]:
+    for one in shown_alerts(site.workspace.folder):
+        if one.state == "open":
+            text = _say("alert", number=one.id, measure=say(f"monitor.measure.{one.measure}"))
+            yield Need(text, "/monitoring", (site.workspace.party,))
 
 
 def _names(names: tuple[str, ...], limit: int = 6) -> str:

@@ -96,9 +96,11 @@ def fingerprint(key: str | None) -> str:
 
 _TONES = {
     "ok": ("pass", "done", "published", "approved", "ok", "member", "signed", "approve", "used", "answered", "current",
-           "measured", "kept", "verified", "in-force"),
-    "bad": ("fail", "failed", "rejected", "revoked", "refused", "gone", "frozen", "object", "refuse", "missing"),
-    "warn": ("inconclusive", "late", "left-out", "undecided", "stale", "recorded", "not-measured", "warn", "waived"),
+           "measured", "kept", "verified", "in-force", "reviewed", "over", "running"),
+    "bad": ("fail", "failed", "rejected", "revoked", "refused", "gone", "frozen", "object", "refuse", "missing",
+            "critical"),
+    "warn": ("inconclusive", "late", "left-out", "undecided", "stale", "recorded", "not-measured", "warn", "waived",
+             "warning", "notice", "in-review"),
     "run": ("open", "working", "voting"),
     "wait": ("unsigned", "waiting", "awaited", "silent"),
 }  # fmt: skip

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from foedus.web.pages import accord, audit, cards, credit, gates, live, members, overview, releases, runs
+from foedus.web.pages import (
+    accord,
+    audit,
+    cards,
+    credit,
+    gates,
+    live,
+    members,
+    monitoring,
+    overview,
+    releases,
+    runs,
+    serving,
+)
 from foedus.web.pages import help as _help
 from foedus.web.table import PAGES
 
@@ -17,7 +30,7 @@ SECTIONS = (
 )  # fmt: skip
 """The entries of the navigation, in order; one is shown once a page of it is there."""
 
-_ = (overview, accord, members, cards, runs, live, credit, gates, releases, audit, _help)
+_ = (overview, accord, members, cards, runs, live, credit, gates, releases, serving, monitoring, audit, _help)
 
 
 @dataclass(frozen=True, slots=True)
