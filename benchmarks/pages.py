@@ -46,7 +46,11 @@ from foedus.records.base import Record
 from foedus.records.evidence import Credit, CreditReport, Examination, Figure, Verdict, Verdicts
 from foedus.records.release import Proposal
 
-GOAL_MS = 20.0
+GOAL_MS, PAGE_GOAL_MS = 20.0, 100.0
+PAGES = (
+    "/", "/accord", "/members", "/members/bank-b/rounds", "/cards", "/runs", "/runs?page=17", "/runs/run-7/rounds",
+    "/credit", "/gates", "/releases", "/audit", "/audit?page=1500", "/audit?kind=round.close",
+)  # fmt: skip
 ROUNDS = 100
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH = 20_000
@@ -242,10 +246,37 @@ def queries(index: Index, runs: int, entries: int, chance: random.Random) -> dic
 
 
 def measure(database: Database, fold: Fold, runs: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of each query: the median and 95th of a hundred of wall time, the same of processor time."""
+    """Milliseconds of each query, with other values each time."""
     index = Index(database, fold.source, fold)
     entries = index.overview().entries
-    asked = queries(index, runs, entries, random.Random(7))  # noqa: S311 - which page is looked at
+    return timed(queries(index, runs, entries, random.Random(7)), repeats)  # noqa: S311 - which page is looked at
+
+
+def pages(database: Database, fold: Fold, folder: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """Milliseconds that the server takes for whole pages, asked in its process, without sign-in and network."""
+    from fastapi.testclient import TestClient
+
+    from foedus.core.clock import now
+    from foedus.web.app import Site, build
+    from foedus.workspace import create_coordinator, open_workspace
+    from foedus.workspace.folder import PAGE
+
+    workspace = open_workspace(folder) if (folder / PAGE).exists() else create_coordinator(folder, "hub")
+    site = Site(workspace, Index(database, fold.source, fold), now)
+    reader = TestClient(build(site), base_url="http://127.0.0.1:8600")
+
+    def ask(path: str) -> Callable[[], None]:
+        def get() -> None:
+            if (answer := reader.get(path)).status_code != 200:
+                raise SystemExit(f"{path}: {answer.status_code}")
+
+        return get
+
+    return timed({f"page {path}": ask(path) for path in PAGES}, repeats)
+
+
+def timed(asked: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of each: the median and 95th of a hundred of wall time, the same of processor time."""
     found = {}
     for name, ask in asked.items():
         ask()
@@ -283,7 +314,8 @@ def section(result: dict[str, Any]) -> str:
         head += [f"{name}, wall", *(["its processor time"] if name == "SQLite" else [])]
     told = []
     for name in names:
-        slow = [f"{query} {ms['wall_p95']}" for query, ms in answered[name].items() if ms["wall_p95"] > GOAL_MS]
+        goals = {query: PAGE_GOAL_MS if query.startswith("page /") else GOAL_MS for query in answered[name]}
+        slow = [f"{query} {ms['wall_p95']}" for query, ms in answered[name].items() if ms["wall_p95"] > goals[query]]
         told.append(f"{name}: " + (f"**missed** by {', '.join(slow)}" if slow else "**met**"))
     return "\n".join(
         [
@@ -299,8 +331,9 @@ def section(result: dict[str, Any]) -> str:
             "| --- " * len(head) + "|",
             *rows,
             "",
-            f"The aim of {GOAL_MS:.0f} ms of wall time for 95 of a hundred. {'; '.join(told)}. {result['machine']}; "
-            f"load average {result['load']}.",
+            f"The aim: {GOAL_MS:.0f} ms of wall time for 95 of a hundred queries, {PAGE_GOAL_MS:.0f} ms for whole "
+            f"pages (asked in the server's process, without network and sign-in). {'; '.join(told)}. "
+            f"{result['machine']}; load average {result['load']}.",
             "",
             "```console",
             "$ python benchmarks/pages.py --postgres URL --write-docs",
@@ -326,8 +359,10 @@ def main() -> None:
             databases["PostgreSQL"] = open_database(asked.postgres, file=folder / "none")
         fold = make(list(databases.values()), asked.entries, asked.runs)
         answered = {name: measure(one, fold, asked.runs, asked.repeats) for name, one in databases.items()}
+        for name, one in databases.items():
+            answered[name] |= pages(one, fold, folder / "hub", asked.repeats)
         entries = Index(databases["SQLite"], fold.source, fold).overview().entries
-        size = sum(path.stat().st_size for path in folder.iterdir())
+        size = sum(path.stat().st_size for path in folder.glob("index.sqlite*"))
         for one in databases.values():
             one.close()
     result: dict[str, Any] = {
