@@ -5,6 +5,7 @@ import pytest
 from browsed import chromium, findings, told
 from doored import opened_pages
 from foedus import workspace as ws
+from foedus.index import open_index
 from foedus.web.app import Site, build
 from foedus.web.door import Door, places
 from foedus.web.port import bound, listen
@@ -19,7 +20,9 @@ def door(tmp_path):
     socket = bound("127.0.0.1", 0)
     state = lambda: ws.consortium(made.hub)  # noqa: E731
     found = Door.open(made.hub, places("127.0.0.1", socket.getsockname()[1]), state, clock=made.clock)
-    listening = listen(build(Site(made.hub, made.app.state.site.index, made.clock), found), socket)
+    index = open_index(None, made.hub)
+    index.refresh()
+    listening = listen(build(Site(made.hub, index, made.clock), found), socket)
     yield found
     listening.close()
 
