@@ -294,7 +294,7 @@ def _section(found: dict[str, Any]) -> str:
         [
             "## Serving", "",
             "One MiniLM classifier (77 intents), one text a request, texts of all lengths; servers took turns, "
-            f"{found['repeats']} × {found['seconds']} s each, client (wrk) and server on the same cores; medians.", "",
+            f"{found['repeats']} × {found['seconds']} s each, wrk and server on the same cores; medians.", "",
             head, *rows, "", *goals, "",
             f"({day}; {found['machine']}.) What int8 changes in the answers is not in this table: "
             "`foedus serve RELEASE --int8 --int8-check FILE` measures it on labelled rows. All of it again:", "",

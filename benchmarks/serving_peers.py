@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 BATCH, WAIT_SECONDS = 32, 0.004
+WARM, TIMED = 50, 1000
 
 
 def plain(model: str, port: int, max_tokens: int) -> None:
@@ -84,13 +85,14 @@ def forward(model: str, texts: str, max_tokens: int) -> None:
     rows = Path(texts).read_text(encoding="utf-8").splitlines()
     bare, whole = [], []
     with torch.inference_mode():
-        for number in range(len(rows) + 50):
+        for number in range(WARM + TIMED):
+            text = rows[number * 7919 % len(rows)]
             began = time.perf_counter()
-            given = tokenizer(rows[number % len(rows)], truncation=True, max_length=max_tokens, return_tensors="pt")
+            given = tokenizer(text, truncation=True, max_length=max_tokens, return_tensors="pt")
             ready = time.perf_counter()
             net(**given)
             ended = time.perf_counter()
-            if number >= 50:
+            if number >= WARM:
                 bare.append(ended - ready)
                 whole.append(ended - began)
     print(json.dumps({"forward_ms": 1000 * statistics.median(bare), "with_tokens_ms": 1000 * statistics.median(whole)}))
