@@ -42,7 +42,7 @@ MORE = (
     "lost",
     "stolen",
 )
-MONITORING = "monitoring: {reference: 80, window: 40, smallest_cell: 5, proposers: [bank-a, bank-b]}\n"
+MONITORING = "monitoring: {reference: 150, window: 100, smallest_cell: 5, proposers: [bank-a, bank-b]}\n"
 
 
 def texts(intents):
@@ -103,7 +103,11 @@ def released(home, run, version):
 def test_a_shifted_stream_leads_to_a_better_release_by_way_of_the_ledger(tmp_path):
     home, rng = tmp_path / "home", np.random.default_rng(7)
     base = tiny_base(tmp_path / "base", words=(*WORDS, *MORE), steps=120)
-    drawn_up(home, base, changes=[("rounds: 2", "rounds: 4"), (r"\Z", MONITORING)])
+    drawn_up(
+        home,
+        base,
+        changes=[("rounds: 2", "rounds: 4"), ("batch_size: 8", "epochs: 4, batch_size: 8"), (r"\Z", MONITORING)],
+    )
     anchor = agreed(home)
     registered(home)
     hub, bank = home / "hub", home / "bank-a"
@@ -115,12 +119,12 @@ def test_a_shifted_stream_leads_to_a_better_release_by_way_of_the_ledger(tmp_pat
     new = [new[i] for i in rng.permutation(len(new))]
     corrected, unseen = new[: len(new) // 2], new[len(new) // 2 :]
     served = Served(bank, first)
-    as_before = served.serve(drawn(rng, old, 240), judge=True)
+    as_before = served.serve(drawn(rng, old, 350), judge=True)
     seen = done("monitor", "drift", "--workspace", bank)
-    assert (seen["looks"], seen["alerts"]) == (4, [])
+    assert (seen["looks"], seen["alerts"]) == (2, [])
 
     # (2) The stream shifts: an alarm, and quality falls.
-    shifted = served.serve(drawn(rng, corrected, 160), judge=True, consent=True)
+    shifted = served.serve(drawn(rng, corrected, 400), judge=True, consent=True)
     assert shifted < as_before - 0.2
     seen = done("monitor", "drift", "--workspace", bank)
     levels = {one["measure"]: one["level"] for one in done("monitor", "alerts", "--workspace", bank)["alerts"]}
@@ -161,7 +165,7 @@ def test_a_shifted_stream_leads_to_a_better_release_by_way_of_the_ledger(tmp_pat
     done("run", "start", "--proposal", entry[7:19], "--workers", "0", "--workspace", hub)
     second = released(home, "run-2", "2.0")
     again = Served(bank, second)
-    restored = again.serve(drawn(rng, unseen, 160), judge=True)
+    restored = again.serve(drawn(rng, unseen, 250), judge=True)
     assert restored > shifted + 0.2
     seen = done("monitor", "drift", "--workspace", bank)
     assert (seen["release"], seen["alerts"]) == (again.release, [])
