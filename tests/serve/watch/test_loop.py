@@ -59,8 +59,8 @@ def drawn(rng, pool, count):
 class Served:
     """A release that answers, with its traffic in a member's workspace."""
 
-    def __init__(self, folder: Path, bundle: Path) -> None:
-        self.folder, self.release = folder, bundle.name.removesuffix(".foedus")
+    def __init__(self, folder: Path, bundle: Path, *, after: timedelta = timedelta()) -> None:
+        self.folder, self.release, self.begin = folder, bundle.name.removesuffix(".foedus"), now() + after
         self.predictor = load_predictor(
             bundle / "model", Accord.from_bytes((bundle / "accord/accord.json").read_bytes())
         )
@@ -73,7 +73,7 @@ class Served:
             for text, label in asked:
                 (one,) = self.predictor.answer([Question(text, embed=True)])
                 self.count += 1
-                name, at = f"{self.release}/{self.count}", spell(now() + timedelta(seconds=self.count))
+                name, at = f"{self.release}/{self.count}", spell(self.begin + timedelta(seconds=self.count))
                 traffic.add(
                     [
                         Answer(
@@ -164,7 +164,7 @@ def test_a_shifted_stream_leads_to_a_better_release_by_way_of_the_ledger(tmp_pat
     # (5) The run starts from the release, and the next release is better on texts that nobody corrected.
     done("run", "start", "--proposal", entry[7:19], "--workers", "0", "--workspace", hub)
     second = released(home, "run-2", "2.0")
-    again = Served(bank, second)
+    again = Served(bank, second, after=timedelta(hours=1))
     restored = again.serve(drawn(rng, unseen, 250), judge=True)
     assert restored > shifted + 0.2
     seen = done("monitor", "drift", "--workspace", bank)
