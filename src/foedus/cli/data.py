@@ -163,7 +163,7 @@ def _register(parts: Parts, workspace: Workspace | None) -> str:
     from foedus.core.files import write_atomic
     from foedus.data.card import check_consents, register_act, salted
     from foedus.data.key import KEY_FILE, data_key
-    from foedus.workspace import consortium, make_act
+    from foedus.workspace import consortium, handed_on, make_act
 
     if workspace is None:
         raise CallerError("data.no-workspace")
@@ -171,7 +171,7 @@ def _register(parts: Parts, workspace: Workspace | None) -> str:
         check_consents(parts.card, accord.data.consents)
     stored = salted(parts.card, key=data_key(workspace.folder / KEY_FILE))
     act = register_act(parts.card, stored)
-    parcel = make_act(workspace, act, [stored.to_bytes()], passphrase=known(None))
+    make_act(workspace, act, [stored.to_bytes()], passphrase=known(None))
     path = Path(f"{workspace.party}.card.act")
-    write_atomic(path, parcel)
+    write_atomic(path, handed_on(workspace))
     return str(path)

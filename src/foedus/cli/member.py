@@ -20,7 +20,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to
 def invite(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The member's name.")],
     output: Output = None,
-    role: Annotated[list[str] | None, typer.Option("--role", help="contributor (default), auditor or consumer.")] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="contributor (default), auditor, consumer.")] = None,
     passphrase_file: PassphraseFile = None,
     *,
     paper: Annotated[bool, typer.Option("--paper", help="Name no hub: the answer comes back as a file.")] = False,
@@ -119,9 +119,9 @@ def leave(
     here = caught_up()
     if not shell().confirm("workspace.member.ask-leave", party=here.party):
         raise CallerError("workspace.declined")
-    data = ws.make_act(here, Leave(reason=reason), passphrase=known(passphrase_file))
+    ws.make_act(here, Leave(reason=reason), passphrase=known(passphrase_file))
     file = output or Path(f"{here.party}-leave.act")
-    write_atomic(file, data)
+    write_atomic(file, ws.handed_on(here))
     shell().say("workspace.member.left", party=here.party, file=file)
     shell().result("leave", {"party": here.party, "file": str(file)})
     shell().next(f"foedus accord sign --collect {file}{coordinators(here)}")
@@ -141,9 +141,9 @@ def rotate_key(
     if purpose not in ("act", "witness", "release"):
         raise CallerError("workspace.bad-option", expected="act | witness | release", got=purpose)
     here = caught_up()
-    data = ws.rotate_key(here, purpose, passphrase=known(passphrase_file))  # type: ignore[arg-type]  # checked above
+    ws.rotate_key(here, purpose, passphrase=known(passphrase_file))  # type: ignore[arg-type]  # checked above
     file = output or Path(f"{here.party}-{purpose}.act")
-    write_atomic(file, data)
+    write_atomic(file, ws.handed_on(here))
     shell().say("workspace.member.rotated", party=here.party, purpose=purpose, file=file)
     shell().result("rotate-key", {"party": here.party, "purpose": purpose, "file": str(file)})
     shell().next(f"foedus accord sign --collect {file}{coordinators(here)}")

@@ -69,13 +69,13 @@ def _sign(folder: Path, file: Path | None, output: Path | None, secret: str | No
     shell().line(explain(accord))
     if not shell().confirm("workspace.sign.ask", party=here.party):
         raise CallerError("workspace.declined")
-    act = ws.sign_accord(here, accord, passphrase=secret)
+    ws.sign_accord(here, accord, passphrase=secret)
     if delivered(ws.open_workspace(folder), secret):
         shell().say("workspace.sign.sent", party=here.party)
         shell().result("signed", {"party": here.party, "accord": accord.digest, "file": None})
         return
     out = output or Path(_act_file(here.party, accord))
-    write_atomic(out, act)
+    write_atomic(out, ws.handed_on(here))
     shell().say("workspace.sign.signed", party=here.party, file=out)
     shell().result("signed", {"party": here.party, "accord": accord.digest, "file": str(out)})
     shell().next(f"foedus accord sign --collect {out}{coordinators(here)}")

@@ -34,12 +34,14 @@ __all__ = [
     "consortium",
     "deliverable",
     "export_ledger",
+    "handed_on",
     "keep_ballot",
     "make_act",
     "outbox",
     "pending",
     "rotate_key",
     "take_ledger",
+    "waiting",
 ]
 
 
@@ -86,7 +88,8 @@ def make_act(
 ) -> bytes:
     """Sign an act under this party's next number and put it in the outbox; gives its parcel.
 
-    `accord` is needed only for acts on an accord; all others are made under the one in force.
+    The act that waits last, made once more, is that act and not a second: whoever was killed before handing it over
+    begins again. `accord` is needed only for acts on an accord; all others are made under the one in force.
 
     Raises:
         CallerError: `workspace.no-accord` before an accord is in force.
@@ -99,6 +102,8 @@ def make_act(
         under = accord or state.accord_digest
         if under is None:
             raise CallerError("workspace.no-accord", party=workspace.party)
+        if (last := waiting(workspace)) and (last.accord, last.act()) == (under, record):
+            return pending(workspace)[-1]
         number, prev = state.heads.get(workspace.party, (0, None))
         entry = Entry.of(record, accord=under, actor=workspace.party, number=number + 1, prev=prev)
         key = private_key(workspace, "act", public=state.key(workspace.party, "act"), passphrase=passphrase)
@@ -107,6 +112,19 @@ def make_act(
         data = parcel.to_bytes()
         write_atomic(workspace.outbox / f"{number + 1:06d}.act", data)
         return data
+
+
+def waiting(workspace: Workspace) -> Entry | None:
+    """The last act of this party, when its ledger does not hold it yet."""
+    acts = pending(workspace)
+    return open_record(Entry, Parcel.from_bytes(acts[-1]).documents[-1]) if acts else None
+
+
+def handed_on(workspace: Workspace) -> bytes:
+    """All acts of this party that its copy of the ledger does not hold: what it gives to its coordinator as a file."""
+    opened = [Parcel.from_bytes(data) for data in pending(workspace)]
+    documents = [document for parcel in opened for document in parcel.documents]
+    return Parcel.of(documents, [data for parcel in opened for data in parcel.objects.values()]).to_bytes()
 
 
 def act(

@@ -16,7 +16,16 @@ from foedus.ledger.fold import Consortium
 from foedus.ledger.log import Ledger
 from foedus.records.accord import Accord, CoordinatorKeys, MemberKeys
 from foedus.records.acts import ProposeAccord, SignAccord, possession_message
-from foedus.workspace.acting import act, collect_acts, consortium, export_ledger, pending, pin_anchor, take_ledger
+from foedus.workspace.acting import (
+    act,
+    collect_acts,
+    consortium,
+    export_ledger,
+    pending,
+    pin_anchor,
+    take_ledger,
+    waiting,
+)
 from foedus.workspace.folder import MEMBER_PURPOSES, Workspace, keep_page, private_key
 from foedus.workspace.joining import joined_keys
 
@@ -138,12 +147,14 @@ def accord_to_sign(workspace: Workspace, *, passphrase: str | None = None) -> Ac
 def sign_accord(workspace: Workspace, accord: Accord, *, passphrase: str | None = None, clock: Clock = now) -> bytes:
     """Sign an accord that `receive_accord` gave, and prove the other keys; gives the act's parcel.
 
-    Who signs a first accord pins it as its anchor.
+    Signed once more before the ledger has it, it is the same act. Who signs a first accord pins it as its anchor.
 
     Raises:
         VerifyError: `fold.…`.
     """
     digest = accord.digest
+    if (last := waiting(workspace)) and (last.type, last.accord) == (SignAccord.kind, digest):
+        return pending(workspace)[-1]
     message = possession_message(digest, workspace.party)
     proofs = {
         purpose: b64(private_key(workspace, purpose, passphrase=passphrase).sign(message))
