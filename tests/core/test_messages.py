@@ -16,7 +16,7 @@ from foedus.core.messages import LANGUAGES, catalogue, language, rooms, say, set
 
 SOURCE = Path(foedus.__file__).parent
 ERRORS = {"FoedusError", "CallerError", "RunError", "IdentityError", "LateError", "VerifyError"}
-CODE = re.compile(r"[a-z][a-z0-9-]*\.[a-z][a-z0-9.-]*")
+CODE = re.compile(r"[a-z][a-z0-9_-]*\.[a-z][a-z0-9.-]*")
 
 # Where the English text has the first word, the Chinese one has one of the others.
 WORDS = {
