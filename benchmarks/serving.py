@@ -199,7 +199,8 @@ def _up(kind: str, release: Path, workspace: Path, python: Path) -> Iterator[Ser
         options = ["--int8"] if kind == "foedus-int8" else []
         command = [FOEDUS, "serve", release, "--workspace", workspace, "--port", port, *options]
     else:
-        command = [python, HERE / "serving_peers.py", kind, release / "model", port, MAX_TOKENS]
+        script = ["serving_litserve.py"] if kind == "litserve" else ["serving_peers.py", kind]
+        command = [python, HERE / script[0], *script[1:], release / "model", port, MAX_TOKENS]
     process = subprocess.Popen(
         [str(word) for word in command], text=True, env=ENVIRONMENT, start_new_session=True, stdout=sys.stderr
     )

@@ -1,9 +1,7 @@
-"""The servers beside which ours is measured, each as its own documentation shows it; one model folder, one text a
-request.
+"""What is measured beside our server: a plain one over the same model folder, one text a request; and the bare call.
 
-    python benchmarks/serving_peers.py plain MODEL PORT MAX_TOKENS
-    python benchmarks/serving_peers.py litserve MODEL PORT MAX_TOKENS
-    python benchmarks/serving_peers.py forward MODEL TEXTS MAX_TOKENS      the bare call, timed; prints JSON
+python benchmarks/serving_peers.py plain MODEL PORT MAX_TOKENS
+python benchmarks/serving_peers.py forward MODEL TEXTS MAX_TOKENS      the bare call, timed; prints JSON
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-BATCH, WAIT_SECONDS = 32, 0.004
 WARM, TIMED = 50, 1000
 
 
@@ -37,42 +34,6 @@ def plain(model: str, port: int, max_tokens: int) -> None:
         return {"label": found["label"], "probability": found["score"]}
 
     uvicorn.run(app, port=port, log_level="warning", access_log=False)
-
-
-def litserve(model: str, port: int, max_tokens: int) -> None:
-    """LitServe with its own batching: up to 32 texts, waited for at most 4 ms."""
-    import litserve as ls
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    class Classify(ls.LitAPI):
-        def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
-            self.tokenizer = AutoTokenizer.from_pretrained(model)
-            self.net = AutoModelForSequenceClassification.from_pretrained(model).eval()
-
-        def decode_request(self, request: dict[str, str]) -> str:
-            return request["text"]
-
-        def batch(self, inputs: list[str]) -> dict[str, torch.Tensor]:
-            return self.tokenizer(
-                list(inputs), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
-            )
-
-        def predict(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-            with torch.inference_mode():
-                return torch.softmax(self.net(**batch).logits, dim=-1)
-
-        def unbatch(self, output: torch.Tensor) -> list[torch.Tensor]:
-            return list(output)
-
-        def encode_response(self, output: torch.Tensor) -> dict[str, object]:
-            best = int(output.argmax())
-            return {"label": self.net.config.id2label[best], "probability": float(output[best])}
-
-    api = Classify(max_batch_size=BATCH, batch_timeout=WAIT_SECONDS, api_path="/v1/predict")
-    ls.LitServer(api, accelerator="cpu", workers_per_device=1).run(
-        port=port, log_level="warning", generate_client_file=False
-    )
 
 
 def forward(model: str, texts: str, max_tokens: int) -> None:
@@ -103,4 +64,4 @@ if __name__ == "__main__":
     if kind == "forward":
         forward(folder, third, int(most))
     else:
-        {"plain": plain, "litserve": litserve}[kind](folder, int(third), int(most))
+        plain(folder, int(third), int(most))
