@@ -12,18 +12,22 @@ import sys
 import time
 from pathlib import Path
 
+from pydantic import BaseModel
+
 WARM, TIMED = 50, 1000
+
+
+class Ask(BaseModel):
+    """What is sent: one text."""
+
+    text: str
 
 
 def plain(model: str, port: int, max_tokens: int) -> None:
     """FastAPI over a transformers pipeline: a function that the server calls in a thread, a text at a time."""
     import uvicorn
     from fastapi import FastAPI
-    from pydantic import BaseModel
     from transformers import pipeline
-
-    class Ask(BaseModel):
-        text: str
 
     app = FastAPI()
     classify = pipeline("text-classification", model=model, tokenizer=model)
