@@ -94,7 +94,7 @@ def proposal_columns() -> list[ColumnElement[Any]]:
 def release_row(*values: Any) -> ReleaseRow:
     """A row of `proposal_columns`."""
     *most, current = values
-    return ReleaseRow(*most, current == most[0])
+    return ReleaseRow(*[*most, current == most[0]])
 
 
 def vote_columns() -> list[ColumnElement[Any]]:
