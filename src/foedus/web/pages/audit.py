@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +22,8 @@ from foedus.web.site import Site, site_of
 from foedus.web.table import page
 from foedus.workspace import export_ledger
 
-_one_at_a_time = threading.Lock()
+_one_at_a_time, _reading = threading.Lock(), threading.Lock()
+_ledgers: dict[Path, Ledger] = {}
 
 COLUMNS = (
     Column("at", "count", head="web.column.entry", link=lambda row: f"/audit/{row['at']}"),
@@ -96,7 +98,7 @@ def entry(request: Request, at: int) -> Response:
         raw=json.dumps(json.loads(leaf.data), indent=2),
         signature=signature,
         key=key if key and key_id(key) == signature.keyid else None,
-        proof=Ledger(site.workspace.ledger).proof(at).decode("utf-8", "replace"),
+        proof=_proof(site, at).decode("utf-8", "replace"),
         size=site.state().size,
     )
 
@@ -116,7 +118,18 @@ def proof(request: Request, at: int) -> Response:
     site = site_of(request)
     _act(site, at)
     headers = {"content-disposition": f'attachment; filename="entry-{at}.tlog-proof"'}
-    return Response(Ledger(site.workspace.ledger).proof(at), media_type="text/plain; charset=utf-8", headers=headers)
+    return Response(_proof(site, at), media_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _proof(site: Site, at: int) -> bytes:
+    """The receipt of an entry. The tree is read once, and again only when the ledger has grown."""
+    folder = site.workspace.ledger.resolve()
+    with _reading:
+        if folder not in _ledgers:
+            _ledgers[folder] = Ledger(folder)
+        ledger = _ledgers[folder]
+        ledger.refresh()
+        return ledger.proof(at)
 
 
 def _acts(request: Request) -> Table:

@@ -13,7 +13,7 @@ from foedus.core.errors import CallerError
 from foedus.core.messages import say
 from foedus.index.results import CardRow
 from foedus.records.evidence import DataCard, Salted
-from foedus.release.desk import releases
+from foedus.web.bundles import bundle_of
 from foedus.web.charts import Bar, bars
 from foedus.web.digits import digest_of, digits
 from foedus.web.frame import page as render
@@ -88,8 +88,8 @@ def model_card(request: Request, name: str) -> Response:
     row = site.index.release(digest_of(name))
     if row is None:
         raise CallerError("web.no-such-release", got=name[:80])
-    shelf = next((one for one in releases(site.workspace) if one.proposal.digest == row.proposal), None)
-    path = shelf.folder / "model" / "README.md" if shelf else None
+    folder = bundle_of(site, row)
+    path = folder / "model" / "README.md" if folder else None
     text = path.read_text(encoding="utf-8") if path and path.is_file() else None
     return render(request, "model-card.html", row=row, text=rendered(text) if text else None)
 

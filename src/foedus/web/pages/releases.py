@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -12,8 +11,8 @@ from starlette.responses import Response
 from foedus.core.errors import CallerError, RunError
 from foedus.index.results import ReleaseRow
 from foedus.release.bundle import files_of
-from foedus.release.desk import releases as shelves
 from foedus.release.verify import verify_bundle
+from foedus.web.bundles import bundle_of
 from foedus.web.digits import digest_of, digits
 from foedus.web.frame import page as render
 from foedus.web.lists import Column, answer, asked_page, paged
@@ -84,7 +83,7 @@ def _shown(site: Site, name: str) -> dict[str, Any]:
     if row is None:
         raise CallerError("web.no-such-release", got=name[:80])
     state = site.state()
-    folder = _folder(site, row)
+    folder = bundle_of(site, row)
     files = files_of(folder) if folder else {}
     signatures = sorted(path[6:-4] for path in files if path.startswith("model.") and path.endswith(".sig"))
     accord = state.accords[row.accord]
@@ -103,10 +102,6 @@ def _shown(site: Site, name: str) -> dict[str, Any]:
         "snippets": snippets(row, accord.release.form, accord.task.name, accord.base.source, state.anchor or ""),
         "bundle": f"{row.name}-{row.version}.foedus",
     }
-
-
-def _folder(site: Site, row: ReleaseRow) -> Path | None:
-    return next((one.folder for one in shelves(site.workspace) if one.proposal.digest == row.proposal), None)
 
 
 def _lineage(site: Site, row: ReleaseRow) -> list[ReleaseRow]:
