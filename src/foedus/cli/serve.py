@@ -85,9 +85,10 @@ def _tell(address: str, loaded: Loaded, *, is_int8: bool) -> None:
     if is_int8 and loaded.int8 is None:
         here.note(say("serve.cli.int8-unmeasured"))
     if loaded.int8 is not None:
-        data = loaded.int8.to_json()
-        shares = {name: f"{data[name] * 100:.2f}" for name in ("agreement", "accuracy", "accuracy_int8")}
-        here.note(say("serve.cli.int8", n=loaded.int8.n, **shares))
+        changes = loaded.int8
+        counts = (changes.alike, changes.right, changes.right_int8)
+        alike, right, small = (f"{100 * count / changes.n:.2f}" for count in counts)
+        here.note(say("serve.cli.int8", n=changes.n, agreement=alike, accuracy=right, accuracy_int8=small))
     purposes = ", ".join(loaded.standing.accord.purpose.uses)
     here.note(say("serve.cli.purposes", purposes=purposes))
     here.note(say("cli.next"))
@@ -148,7 +149,7 @@ def new_token(
         scopes=scopes,
         purposes=purposes,
         per_minute=per_minute,
-        last=last,  # type: ignore[arg-type]  # checked there
+        last=last,
     )
     here.note(_once(name))
     here.line(secret)

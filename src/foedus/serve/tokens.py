@@ -9,9 +9,12 @@ last one does not open the door.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
+
+from pydantic import ValidationError
 
 from foedus.core.clock import Clock, now, spell
 from foedus.core.digest import sha256
@@ -88,8 +91,8 @@ def make_token(
     workspace: Path,
     name: str,
     *,
-    scopes: tuple[Scope, ...] = ("predict",),
-    purposes: tuple[str, ...] = (),
+    scopes: Sequence[str] = ("predict",),
+    purposes: Sequence[str] = (),
     per_minute: int | None = None,
     last: str | None = None,
     clock: Clock = now,
@@ -106,17 +109,21 @@ def make_token(
         if name in [token.name for token in page.tokens]:
             raise CallerError("serve.token-known", name=name)
         try:
-            token = Token(
-                name=name,
-                secret_digest=sha256(secret.encode()),
-                scopes=tuple(sorted(set(scopes))),
-                purposes=tuple(sorted(set(purposes))),
-                per_minute=per_minute,
-                last=last,
-                made_at=spell(clock()),
+            token = Token.model_validate(
+                {
+                    "name": name,
+                    "secret_digest": sha256(secret.encode()),
+                    "scopes": tuple(sorted(set(scopes))),
+                    "purposes": tuple(sorted(set(purposes))),
+                    "per_minute": per_minute,
+                    "last": last,
+                    "made_at": spell(clock()),
+                }
             )
-        except ValueError as error:
-            raise CallerError("serve.bad-token", reason=str(error).splitlines()[-2].strip()[:200]) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise CallerError("serve.bad-token", reason=reason[:300]) from error
         write_atomic(path, _Page(tokens=(*page.tokens, token)).to_bytes(), mode=0o600)
     return secret
 
