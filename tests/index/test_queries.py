@@ -286,3 +286,11 @@ def test_before_there_is_a_ledger_everything_is_empty(tmp_path):
     index = open_index(None, Workspace(tmp_path, page))
     assert index.refresh().is_current
     assert (index.overview().entries, index.head(), index.members(), index.accords()) == (0, None, (), ())
+
+
+def test_an_accord_that_the_state_knows_before_the_tables_is_listed(tmp_path, url):
+    """Pages fold at once, and the tables follow: nothing that is in force may be missing meanwhile."""
+    index = open_index(url, workspace_of(tmp_path, Scene().in_force()))
+    [accord] = index.accords()
+    assert (index.overview().entries, accord.in_force_at) == (0, "2026-06-01T10:00:00Z")
+    assert index.overview().accord == accord

@@ -22,6 +22,7 @@ def accords(connection: Connection, state: Consortium, enacted: Sequence[Enacted
     acts = t.entries.c
     rows = select(acts.subject, acts.at, acts.recorded_at).where(acts.kind == ProposeAccord.kind, ~acts.void)
     proposed = {subject: (at, recorded_at) for subject, at, recorded_at in connection.execute(rows)}
+    ahead = state.size - 1, state.recorded_at or ""  # the state may be an entry ahead of the tables
     since = {one.accord: one.recorded_at for one in enacted}
     until = {one.accord: later.recorded_at for one, later in pairwise(enacted)}
     found = [
@@ -30,15 +31,14 @@ def accords(connection: Connection, state: Consortium, enacted: Sequence[Enacted
             version=accord.version,
             name=accord.name,
             prev=accord.prev,
-            at=proposed[digest][0],
-            proposed_at=proposed[digest][1],
+            at=proposed.get(digest, ahead)[0],
+            proposed_at=proposed.get(digest, ahead)[1],
             in_force_at=since.get(digest),
             until=until.get(digest),
             signed=len(state.signed[digest]),
             members=len(accord.members),
         )
         for digest, accord in state.accords.items()
-        if digest in proposed  # the state may be an entry ahead of the tables
     ]
     return tuple(sorted(found, key=lambda one: -one.at))
 
