@@ -20,6 +20,7 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +235,19 @@ def kept(name: str, repeats: int, compute: Callable[[], dict[str, Any]]) -> dict
 
 
 def section(looks: list[dict[str, Any]], streams: list[dict[str, Any]], texts_held: int) -> str:
-    """The section of docs/benchmarks.md."""
-    return "\n\n".join([*_intro(texts_held), _look_table(looks), *_look_words(looks), _judged_table(streams), *_end()])
+    """The section of docs/benchmarks.md, from what was measured."""
+    tables = [
+        *([_look_table(looks), *_look_words(looks)] if looks else []),
+        *([_judged_table(streams)] if streams else []),
+    ]
+    return "\n\n".join([*_intro(texts_held), *tables, *_missing(looks, streams), *_end()])
+
+
+def _missing(looks: list[dict[str, Any]], streams: list[dict[str, Any]]) -> Iterator[str]:
+    """What was not measured."""
+    for what, found in (("Looks", looks), ("Judged streams", streams)):
+        if left := [SCENARIOS[name] for name in SCENARIOS if name not in {one["scenario"] for one in found}]:
+            yield f"{what} not measured: {'; '.join(left)}."
 
 
 def _intro(texts_held: int) -> Iterator[str]:
@@ -331,18 +343,29 @@ def _end() -> Iterator[str]:
     yield "```console\n$ FOEDUS_DATA=DIR OMP_NUM_THREADS=1 python benchmarks/drift.py --repeats 100 --write-docs\n```"
 
 
+def stored(kind: str) -> list[dict[str, Any]]:
+    """The results of a kind that stand in the folder, in the order of the scenarios."""
+    paths = [RESULTS / f"{kind}-{name}.json" for name in SCENARIOS]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
 def main() -> None:
     """Compute what is missing, print the section, and write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--page-only", action="store_true", help="compute nothing; show what stands")
     parser.add_argument("--write-docs", action="store_true")
     chosen = parser.parse_args()
     if not (root := os.environ.get("FOEDUS_DATA")):
         raise SystemExit("set FOEDUS_DATA to the folder that holds banking77 and clinc150")
-    held = pool(Path(root))
-    looks = [kept(f"look-{name}", chosen.repeats, lambda: looked(held, name, chosen.repeats)) for name in SCENARIOS]  # noqa: B023 - called at once
-    streams = [kept(f"judged-{name}", chosen.repeats, lambda: judged(held, name, chosen.repeats)) for name in SCENARIOS]  # noqa: B023 - called at once
-    text = section(looks, streams, len(held.right))
+    if not chosen.page_only:
+        held = pool(Path(root))
+        for name in SCENARIOS:
+            kept(f"judged-{name}", chosen.repeats, partial(judged, held, name, chosen.repeats))
+        for name in SCENARIOS:
+            kept(f"look-{name}", chosen.repeats, partial(looked, held, name, chosen.repeats))
+    _, test, others = texts(Path(root))
+    text = section(stored("look"), stored("judged"), len(test) + len(others))
     print(text)
     if chosen.write_docs:
         write_section("drift", text)
