@@ -34,7 +34,8 @@ class Server:
             shutil.chown(self.folder, "postgres")
         self._call("initdb", "-D", self.folder / "data", "-U", "foedus", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.start()
-        atexit.register(self.stop)
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        atexit.register(self.stop)  # the last to be registered is the first to be called
 
     def start(self) -> None:
         options = f"-F -k {self.folder} -c listen_addresses='' -c max_connections=40"
