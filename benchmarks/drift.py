@@ -300,7 +300,7 @@ def _look_words(looks: list[dict[str, Any]]) -> Iterator[str]:
                 f"Agreed: at most {float(TERMS.false_alarms):.0%} of looks tell of drift where there is none. Found:"
                 f" {one['moved']['any']:.2%} of {one['looks']:,} looks (95 % interval {low:.2%} to {high:.2%}; looks of"
                 " one stream share a reference, so that it is a little too narrow)."
-                f" By the convention that a PSI over 0.25 is a shift, {one['conventional']:.0%} of the same looks would"
+                f" By the convention that a PSI over 0.25 is a shift, {one['conventional']:.1%} of the same looks would"
                 " have alarmed: 77 labels and 200 answers pass it by chance."
             )
 
