@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from foedus.core.errors import CallerError
 from foedus.core.files import read_bytes
@@ -108,7 +109,13 @@ def _from_feedback(
         raise CallerError("data.feedback-task", task=task.name)
     if (folder / mapping.feedback.path).is_file() and not read_bytes(folder / mapping.feedback.path).strip():
         return []  # all of it was taken back
-    plain = {"path": mapping.feedback.path, "parts": None, "format": "jsonl", "delimiter": None, "encoding": "utf-8"}
+    plain: dict[str, Any] = {
+        "path": mapping.feedback.path,
+        "parts": None,
+        "format": "jsonl",
+        "delimiter": None,
+        "encoding": "utf-8",
+    }
     plain |= {"columns": Columns(text="text", label="label"), "labels": {}, "ignore": (), "empty": "skip"}
     loaded = load_file(folder / mapping.feedback.path, mapping.model_copy(update={**plain, "split": Split()}), task)
     measured = {normalised(example.text) for part in ("validation", "test") for example in gathered[part]}
