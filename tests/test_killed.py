@@ -68,6 +68,7 @@ def offered():
     return home
 
 
+@pytest.mark.slow
 def test_a_signature_on_an_accord_is_one_act_however_often_its_command_was_killed(tmp_path):
     for home, signed in every_instant(
         offered(), tmp_path, "accord", "sign", "../offer", "--yes", who="bank-a", least=3
@@ -78,6 +79,7 @@ def test_a_signature_on_an_accord_is_one_act_however_often_its_command_was_kille
         assert len(list((home / "bank-a" / "outbox").glob("*.act"))) == 1
 
 
+@pytest.mark.slow
 def test_a_proposed_accord_is_one_act_however_often_its_command_was_killed(tmp_path):
     home = practised.shared() / "drawn up"
     practised.drawn_up(home, practised.small_base())
@@ -87,6 +89,7 @@ def test_a_proposed_accord_is_one_act_however_often_its_command_was_killed(tmp_p
         assert [entry["type"] for entry in entries] == ["accord.propose"]
 
 
+@pytest.mark.slow
 def test_a_card_is_registered_once_however_often_its_command_was_killed(tmp_path):
     words = ("data", "card", "data.yaml", "--register")
     for home, card in every_instant(practised.in_force(), tmp_path, *words, who="bank-a", least=3):

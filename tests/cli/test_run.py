@@ -33,7 +33,7 @@ def test_a_run_is_shown_round_by_round_with_weights_and_figures(hub):
 
 def test_runs_are_listed_with_where_they_stand(hub):
     [run] = done("run", "list", "--workspace", hub)["runs"]
-    assert run == {"run": "run-1", "round": 2, "roster": list(MEMBERS), "outcome": "done"}
+    assert run == {"run": "run-1", "round": 2, "roster": list(MEMBERS), "outcome": "done", "proposal": None}
     assert done("run", "list", "--workspace", ready_to_run() / "hub")["runs"] == []
     told = foedus("run", "list", "--workspace", ready_to_run() / "hub", as_json=False).out
     assert "No runs here yet" in told

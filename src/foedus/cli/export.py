@@ -18,9 +18,7 @@ def export(
     *,
     to: Annotated[
         str | None,
-        typer.Option(
-            metavar="peft|transformers|onnx|mlflow", help="The library; left out: the release itself, as zip."
-        ),
+        typer.Option(metavar="FORM", help="peft, transformers, onnx or mlflow; left out: the release itself, as zip."),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The zip, or with --to the folder, to write.")] = None,
     anchor: Anchor = None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,12 +56,13 @@ def up(
         from foedus.workspace import keep_objects_at, open_workspace
 
         keep_objects_at(open_workspace(here.workspace), None if objects == "folder" else objects)
+    stop = _asked_to_end()
     with _pages(pages_host, pages_port, pages_url, index) if pages or pages_only else nullcontext() as shown:
         if pages_only:
-            _until_stopped(lambda: None, lambda: None)
+            stop.wait()
             address = None
         else:
-            address = _hub(host, port, name or [], known(passphrase_file))
+            address = _hub(host, port, name or [], known(passphrase_file), stop)
     here.say("hub.cli.down")
     here.result("up", {"address": address, "pages": shown.origin if shown else None})
 
@@ -88,8 +90,8 @@ def _pages(host: str, port: int, url: str | None, index: str | None) -> Iterator
         yield pages
 
 
-def _hub(host: str | None, port: int | None, names: list[str], secret: str | None) -> str:
-    """Carry members' acts and runs until stopped; where members reached it."""
+def _hub(host: str | None, port: int | None, names: list[str], secret: str | None, stop: threading.Event) -> str:
+    """Carry members' acts and runs until it is time to stop; where members reached it."""
     from foedus.core.messages import say
     from foedus.hub.serve import Hub
 
@@ -110,20 +112,19 @@ def _hub(host: str | None, port: int | None, names: list[str], secret: str | Non
                     report(event)
 
         hub = Hub.up(Path(here.workspace), host=host, port=port, names=names, passphrase=secret, report=tell)
-        _until_stopped(hub.rest, hub.close)
+        try:
+            while not stop.wait(_REST_SECONDS):
+                hub.rest()
+        finally:
+            hub.close()
     return hub.address
 
 
-def _until_stopped(rest: Callable[[], None], close: Callable[[], None]) -> None:
-    """Wait for Ctrl-C or the system's wish that this process end; then close."""
+def _asked_to_end() -> threading.Event:
+    """Set once Ctrl-C was pressed or the system wishes that this process end; from here on neither ends it at once."""
     import signal
-    import threading
 
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: stop.set())
-    try:
-        while not stop.wait(_REST_SECONDS):
-            rest()
-    finally:
-        close()
+    return stop
