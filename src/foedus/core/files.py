@@ -6,13 +6,16 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from foedus.core.errors import CallerError, RunError
 
-__all__ = ["fsync_folder", "lock", "read_bytes", "read_into", "read_text", "write_atomic"]
+__all__ = ["fsync_folder", "lock", "read_bytes", "read_into", "read_text", "sweep", "write_atomic"]
+
+_LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> None:
@@ -35,6 +38,13 @@ def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o644) -> 
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise RunError("files.cannot-write", path=str(path), reason=error.strerror or str(error)) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed `write_atomic` left anywhere in a folder. Nobody may be writing there meanwhile."""
+    for path in folder.rglob(".*.tmp"):
+        if _LEFT_OVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def fsync_folder(folder: Path) -> None:

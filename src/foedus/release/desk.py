@@ -23,7 +23,7 @@ from foedus.core.parcel import Parcel
 from foedus.ledger import Ledger
 from foedus.ledger.consortium import Consortium, Tally
 from foedus.records.base import Record
-from foedus.records.evidence import CreditReport, Examination
+from foedus.records.evidence import CreditReport, Examination, Verdicts
 from foedus.records.release import Proposal
 from foedus.release import seal
 from foedus.release.propose import Draft
@@ -69,16 +69,27 @@ def draft_release(
 ) -> Draft:
     """The coordinator makes a draft in `releases/NAME-VERSION.foedus` and enters verdicts and proposal in the ledger.
 
+    A draft of the same run that stands there undecided is that draft: what a killed command did not enter is entered.
+
     `name` is the accord's by default; the release in force of that name is the previous one. Raises as `seal.draft`.
     """
     workspace.require("coordinator")
     _resend(workspace, passphrase, clock)
     state = consortium(workspace)
     name = name or (state.accord.name if state.accord else workspace.party)
+    folder = folder or workspace.folder / "releases" / f"{name}-{version}.foedus"
+    writing: dict[str, Any] = {
+        "consortium": state,
+        "ledger": workspace.ledger,
+        "store": workspace.objects,
+        "act": _act(workspace, passphrase, clock),
+        "submit": _submit(workspace, passphrase, clock),
+    }
+    if (made := _begun(folder, state, run)) is not None:
+        seal.enter(made, **writing)
+        return made
     return seal.draft(
-        folder or workspace.folder / "releases" / f"{name}-{version}.foedus",
-        consortium=state,
-        store=workspace.objects,
+        folder,
         key=private_key(workspace, "act", public=state.key(workspace.party, "act"), passphrase=passphrase),
         name=name,
         version=version,
@@ -88,10 +99,21 @@ def draft_release(
         credit=credit,
         cards=cards,
         previous=_previous(state, name),
-        ledger=workspace.ledger,
-        act=_act(workspace, passphrase, clock),
-        submit=_submit(workspace, passphrase, clock),
+        **writing,
     )
+
+
+def _begun(folder: Path, state: Consortium, run: str) -> Draft | None:
+    """The undecided draft of a run under the accord in force that stands in a folder; None where there is another."""
+    path = folder / "report" / "proposal.json"
+    if not path.is_file():
+        return None
+    seal.tidy(folder)
+    proposal = Proposal.from_bytes(read_bytes(path))
+    standing = state.proposals.get(proposal.digest)
+    if (proposal.run, proposal.accord) != (run, state.accord_digest) or (standing and standing.outcome):
+        return None
+    return Draft(folder, proposal, Verdicts.from_bytes(read_bytes(folder / "report" / "verdicts.json")))
 
 
 def draft_of_run(
@@ -184,6 +206,7 @@ def collect_ballots(
     """The coordinator enters the votes in these .vote parcels; gives the count. Raises as `seal.collect_votes`."""
     workspace.require("coordinator")
     ballots = [seal.Ballot.from_parcel(Parcel.from_bytes(data)) for data in parcels]
+    seal.tidy(folder)
     return seal.collect_votes(folder, ballots, **_coordinating(workspace, passphrase, clock))
 
 
@@ -206,6 +229,7 @@ def publish_release(
 ) -> Proposal:
     """The coordinator closes the vote and publishes: the draft's folder is the bundle. Raises as `seal.publish`."""
     workspace.require("coordinator")
+    seal.tidy(folder)
     return seal.publish(folder, store=workspace.objects, **_coordinating(workspace, passphrase, clock))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from foedus.core.digest import hex_of, sha256, sha256_file
 from foedus.core.errors import CallerError
-from foedus.core.files import write_atomic
+from foedus.core.files import fsync_folder, write_atomic
 from foedus.core.keys import PrivateKey
 from foedus.gates import ArtefactFacts, inspect, judge
 from foedus.records.accord import Accord
@@ -87,31 +87,33 @@ def make_files(
     """
     if folder.exists():
         raise CallerError("release.folder-exists", path=str(folder))
+    making = folder.with_name(f".{folder.name}.making")  # what stands in `folder` is whole
+    shutil.rmtree(making, ignore_errors=True)
     if examination.state != state or examination.run != run:
         raise CallerError("release.evidence-of-other-state", expected=state, got=examination.state)
     # (1) The model is final once its card is written.
     oms.resources(model)
-    shutil.copytree(model, folder / "model")
+    shutil.copytree(model, making / "model")
     opened = {member: open_card(data) for member, data in cards.items()}
     facts = modelcard.Facts(accord, anchor, name, version, run, examination, opened)
-    write_atomic(folder / "model" / "README.md", modelcard.render(facts).encode())
-    root = oms.root(oms.resources(folder / "model"))
+    write_atomic(making / "model" / "README.md", modelcard.render(facts).encode())
+    root = oms.root(oms.resources(making / "model"))
     # (2) Gates judge these very files.
     verdicts = Verdicts(
         run=run,
         accord=accord.digest,
         model=root,
         evidence=examination.digest,
-        verdicts=published_verdicts(accord, judge(accord, examination, inspected(accord, folder / "model"))),
+        verdicts=published_verdicts(accord, judge(accord, examination, inspected(accord, making / "model"))),
     )
     # (3) What the vote will name.
-    _write_documents(folder, accord=accord, examination=examination, credit=credit, verdicts=verdicts, cards=cards)
+    _write_documents(making, accord=accord, examination=examination, credit=credit, verdicts=verdicts, cards=cards)
     attestation = intoto.attest(model=root, accord=accord.digest, verdicts=verdicts.verdicts, key=key)
-    write_atomic(folder / "attest" / "gates.test-result.dsse", attestation.to_bytes())
+    write_atomic(making / "attest" / "gates.test-result.dsse", attestation.to_bytes())
     for digest, data in objects.items():
         if digest != accord.digest:
             kind = "accord" if _is_accord(data) else "objects"
-            write_atomic(folder / kind / f"{hex_of(digest)}.json", data)
+            write_atomic(making / kind / f"{hex_of(digest)}.json", data)
     proposal = Proposal(
         name=name,
         version=version,
@@ -124,12 +126,14 @@ def make_files(
         evidence=examination.digest,
         credit=credit.digest if credit else None,
         cards=tuple(sha256(cards[member]) for member in sorted(cards)),
-        files=proposed_files(folder),
+        files=proposed_files(making),
         previous=previous,
         custody=accord.custody,
         use=", ".join(accord.purpose.uses),
     )
-    write_atomic(folder / "report" / "proposal.json", proposal.to_bytes())
+    write_atomic(making / "report" / "proposal.json", proposal.to_bytes())
+    making.rename(folder)
+    fsync_folder(folder.parent)
     return Draft(folder, proposal, verdicts)
 
 

@@ -23,7 +23,7 @@ from foedus.core.clock import Clock
 from foedus.core.digest import hex_of
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, VerifyError
-from foedus.core.files import read_bytes, write_atomic
+from foedus.core.files import read_bytes, sweep, write_atomic
 from foedus.core.keys import PrivateKey
 from foedus.core.objects import ObjectStore
 from foedus.core.parcel import Parcel
@@ -40,11 +40,25 @@ from foedus.release.bundle import opened, signature_name, write_checksums
 from foedus.release.propose import Draft, make_files
 from foedus.release.verify import Verification, verify_bundle
 
-__all__ = ["Ballot", "approve", "collect_votes", "copy_ledger", "draft", "publish", "waivable", "waive"]
+__all__ = [
+    "Ballot",
+    "approve",
+    "collect_votes",
+    "copy_ledger",
+    "draft",
+    "enter",
+    "publish",
+    "tidy",
+    "waivable",
+    "waive",
+]
 
 Act = Callable[[Record], Envelope]
 Submit = Callable[[Envelope], int]
 State = Callable[[], Consortium]
+
+_FRESH, _OLD = ".ledger.new", ".ledger.old"
+"""The copy of the ledger that comes, and the one that goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +146,21 @@ def draft(
         previous=previous,
         key=key,
     )
+    enter(made, consortium=consortium, ledger=ledger, store=store, act=act, submit=submit)
+    return made
+
+
+def enter(made: Draft, *, consortium: Consortium, ledger: Path, store: ObjectStore, act: Act, submit: Submit) -> None:
+    """Enter a draft's verdicts and proposal in the ledger, as far as they do not stand there yet, and copy the ledger
+    into its folder. VerifyError as the fold.
+    """
     store.put(made.verdicts.to_bytes())
     store.put(made.proposal.to_bytes())
-    submit(act(EnterVerdicts(run=run, model=made.proposal.model, verdicts=made.verdicts.digest)))
-    submit(act(Propose(proposal=made.proposal.digest)))
-    copy_ledger(ledger, folder)
-    return made
+    if made.verdicts.digest not in consortium.verdicts:
+        submit(act(EnterVerdicts(run=made.proposal.run, model=made.proposal.model, verdicts=made.verdicts.digest)))
+    if made.proposal.digest not in consortium.proposals:
+        submit(act(Propose(proposal=made.proposal.digest)))
+    copy_ledger(ledger, made.folder)
 
 
 def named_objects(consortium: Consortium, store: ObjectStore) -> dict[str, bytes]:
@@ -145,11 +168,17 @@ def named_objects(consortium: Consortium, store: ObjectStore) -> dict[str, bytes
     return {digest: store.get(digest) for digest in consortium.objects}
 
 
+def tidy(folder: Path) -> None:
+    """Remove from a bundle's folder what a killed writer left half done; nobody may be writing there meanwhile."""
+    sweep(folder)
+    for name in (_FRESH, _OLD):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def copy_ledger(ledger: Path, folder: Path) -> None:
     """Put the ledger as it is now into a bundle's folder."""
-    target, old = folder / "ledger", folder / ".ledger.old"
-    fresh = folder / ".ledger.new"
-    shutil.rmtree(fresh, ignore_errors=True)
+    tidy(folder)
+    target, fresh, old = folder / "ledger", folder / _FRESH, folder / _OLD
     shutil.copytree(ledger, fresh)
     if target.exists():
         target.rename(old)
