@@ -143,6 +143,7 @@ def test_a_step_goes_on_when_the_serverapp_dies(field, bo):
     assert field.engine.alive()
 
 
+@pytest.mark.field
 def test_a_step_goes_on_when_the_superlink_dies(field, bo):
     bo.free.clear()
     got, _, step = in_background(field, {"ana": b"1", "bo": b"1"}, 110)
