@@ -137,8 +137,7 @@ class InProcess:
         worker = self._pool[slot]
         worker.busy = member
         with contextlib.suppress(OSError):  # it died just now: reading from its pipe will say so
-            worker.pipe.send(member)
-            worker.pipe.send_bytes(message)
+            _send(worker.pipe, member, message)
 
     def _put_aside(self, slot: int) -> None:
         """A late worker makes room for a new one. As many are kept as there are slots: beyond, the oldest ends."""
@@ -180,10 +179,28 @@ class InProcess:
 def _received(worker: _Worker) -> bytes | str | None:
     """A worker's answer: the reply's bytes or a code; None when the worker is gone."""
     try:
-        code: str | None = worker.pipe.recv()
-        return worker.pipe.recv_bytes() if code is None else code
+        code, reply = _receive(worker.pipe)
+        return code or reply
     except (EOFError, OSError):
         return None
+
+
+def _send(pipe: Connection, word: str, data: bytes = b"") -> None:
+    pipe.send((word, len(data)))
+    with open(pipe.fileno(), "wb", closefd=False) as stream:
+        stream.write(data)
+
+
+def _receive(pipe: Connection) -> tuple[str, bytes]:
+    """A word and bytes, which are in memory once: `recv_bytes` gathers them in a buffer that grows, up to twice their
+    size. Nothing else may be under way in the pipe, as the stream may read ahead: who asked waits for the answer.
+    """
+    word, size = pipe.recv()
+    with open(pipe.fileno(), "rb", closefd=False) as stream:
+        data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return word, data
 
 
 def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
@@ -193,15 +210,13 @@ def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the coordinator's to handle
     while True:
         try:
-            member: str = pipe.recv()
-            reply = _delivered(deliver, member, pipe.recv_bytes())
+            reply = _delivered(deliver, *_receive(pipe))
         except EOFError:
             return
         if isinstance(reply, str):
-            pipe.send(reply)
+            _send(pipe, reply)
         else:
-            pipe.send(None)
-            pipe.send_bytes(reply)
+            _send(pipe, "", reply)
 
 
 def _delivered(deliver: Deliver, member: str, message: bytes) -> bytes | str:
