@@ -149,6 +149,28 @@ def test_four_threads_append_without_losing_an_entry(tmp_path):
         assert [leaf.entry.number for leaf in leaves if leaf.entry.actor == actor] == [1, 2, 3, 4, 5]
 
 
+def test_an_open_ledger_reads_on_where_another_writer_was_and_its_receipts_hold(tmp_path):
+    ledger, other = made(tmp_path / "ledger", 250), Ledger(tmp_path / "ledger")
+    for number in range(251, 263):
+        writer = (ledger, other)[number % 2]
+        assert writer.append(envelope(number), key=LOG, clock=ticking(), since=number - 2) == number - 1
+    ledger.refresh()
+    for index in (0, 249, 255, 256, 261):
+        leaf = list(Ledger(ledger.folder).data())[index]
+        assert check_receipt(ledger.proof(index), leaf, origin=ORIGIN, log_key=LOG.public).size == 262
+    assert len(sound(ledger.folder)) == 262
+
+
+def test_a_changed_tile_is_seen_before_a_root_is_signed_over_it(tmp_path):
+    ledger = filled(tmp_path / "ledger", 5)
+    tile = ledger.folder / "tile/0/000.p/5"
+    tile.write_bytes(bytes(32) + tile.read_bytes()[32:])
+    with pytest.raises(VerifyError) as caught:
+        Ledger(ledger.folder).append(envelope(6), key=LOG, clock=ticking())
+    assert caught.value.code == "ledger.root-differs"
+    assert Ledger(ledger.folder).size == 5
+
+
 def test_full_tiles_and_the_levels_above_them(tmp_path):
     full = made(tmp_path / "ledger", 250)
     for number in range(251, 265):

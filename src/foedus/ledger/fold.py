@@ -82,7 +82,7 @@ def resolve(
             raise VerifyError(
                 f"fold.{refused.code}", index=leaf.index, actor=leaf.entry.actor, **refused.fields
             ) from refused
-    return _draft(draft.view()).view()
+    return draft.view()
 
 
 def _draft(since: Consortium | None) -> Draft:

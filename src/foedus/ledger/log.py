@@ -34,7 +34,20 @@ from foedus.ledger import merkle
 from foedus.ledger.leaf import LIMIT_BYTES, Leaf, envelope_part, leaf_bytes, parse_leaf, recorded_part
 from foedus.ledger.note import Checkpoint, Line, Note, cosigned_at, require_head, sign, signed_by, witness_name
 from foedus.ledger.receipt import Extension, Receipt
-from foedus.ledger.tiles import CHECKPOINT, ENTRIES, WIDTH, Tile, bundle, content, grow, items, layout, unbundle, walk
+from foedus.ledger.tiles import (
+    CHECKPOINT,
+    ENTRIES,
+    WIDTH,
+    Tile,
+    bundle,
+    content,
+    frontier,
+    grow,
+    items,
+    layout,
+    unbundle,
+    walk,
+)
 from foedus.ledger.verify import verify_structure
 
 __all__ = ["Leaf", "Ledger", "head_digest", "leaf_bytes"]
@@ -58,9 +71,7 @@ class Ledger:
         """
         self.folder = folder
         self.repaired = _repair(folder)
-        self._levels: list[list[bytes]] | None = None
-        self._peaks: merkle.Frontier | None = None
-        self._known: tuple[dict[str, int], str] | None = None
+        self._levels: list[list[bytes]] = []
         self._load()
 
     @staticmethod
@@ -128,11 +139,13 @@ class Ledger:
 
     # ── writing ──────────────────────────────────────────────────────────────
 
-    def append(self, envelope: Envelope, *, key: PrivateKey, clock: Clock) -> int:
+    def append(self, envelope: Envelope, *, key: PrivateKey, clock: Clock, since: int = 0) -> int:
         """Record an author's signed entry durably and give its index. `key` is the log key.
 
-        The same envelope again gives the same index and changes nothing. `recorded_at` is the clock's, or that of the
-        last entry where the clock went back. The author's signature and rights are the fold's to check, before this.
+        The same envelope again gives the same index and changes nothing; it is looked for among the entries from
+        `since` on, so who folded those before it need not have them read again. `recorded_at` is the clock's, or that
+        of the last entry where the clock went back. The author's signature and rights are the fold's to check, before
+        this.
 
         Raises:
             CallerError: `ledger.entry-too-large`.
@@ -143,19 +156,19 @@ class Ledger:
         with self._writing():
             if not signed_by(self._note, self.origin, key.public):
                 raise IdentityError("ledger.wrong-log-key", origin=self.origin)
-            known, last = self._index()
-            if (found := known.get(sha256(envelope.to_bytes()))) is not None:
-                return found
-            index, recorded_at = self.size, max(spell(clock()), last)
+            sought = envelope.to_bytes()
+            for at, known in enumerate(self.data(since), start=since):
+                if envelope_part(known) == sought:
+                    return at
+            index, recorded_at = self.size, max(spell(clock()), self._last())
             data = leaf_bytes(envelope, recorded_at)
             if len(data) >= LIMIT_BYTES:
                 raise CallerError("ledger.entry-too-large", size_bytes=len(data), limit_bytes=LIMIT_BYTES)
             parse_leaf(data, index)
-            self._frontier().add(merkle.leaf_hash(data))
-            head = Checkpoint(self.origin, index + 1, self._frontier().root)
+            tree = frontier(self._tree())
+            tree.add(merkle.leaf_hash(data))
+            head = Checkpoint(self.origin, index + 1, tree.root)
             self._advance([data], Note(head.text, (sign(head.text, self.origin, key),)))
-            known[sha256(envelope_part(data))] = index
-            self._known = known, recorded_at
             return index
 
     def extend(self, leaves: Sequence[bytes], checkpoint: bytes, *, log_key: str) -> int:
@@ -177,14 +190,9 @@ class Ledger:
                 if merkle.root(self._tree()[0][: head.size]) != head.root:
                     raise VerifyError("ledger.forked", size=head.size, ours=self.head.text, theirs=head.text)
                 return 0
-            _, last = self._index()
-            try:
-                _checked(leaves, head, start=self.size, frontier=self._frontier(), recorded_at=last)
-            except VerifyError:
-                self._forget()
-                raise
+            tree = frontier(self._tree())
+            _checked(leaves, head, start=self.size, frontier=tree, recorded_at=self._last())
             self._advance(leaves, Note(note.text, _by_log(note)))
-            self._known = None
             return len(leaves)
 
     def extend_from(self, other: Path, *, log_key: str) -> int:
@@ -227,10 +235,6 @@ class Ledger:
     def _load(self) -> None:
         self._note = Note.from_bytes(read_bytes(self.folder / CHECKPOINT))
         self.head = Checkpoint.parse(self._note.text)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._levels = self._peaks = self._known = None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -256,32 +260,33 @@ class Ledger:
         return unbundle(data, tile)
 
     def _tree(self) -> list[list[bytes]]:
-        """The hashes of all levels, from the tiles of level 0."""
-        if self._levels is None:
-            levels: list[list[bytes]] = []
-            for index in range(-(-self.size // WIDTH)):
-                _, data = self._read(0, index)
-                grow(levels, [data[at : at + merkle.HASH_SIZE] for at in range(0, len(data), merkle.HASH_SIZE)])
-            self._levels = levels or [[]]
-        return self._levels
+        """The hashes of all levels, from the tiles of level 0; those that were read before are not read again.
 
-    def _frontier(self) -> merkle.Frontier:
-        if self._peaks is None:
-            self._peaks = merkle.Frontier()
-            for hashed in self._tree()[0][: self.size]:
-                self._peaks.add(hashed)
-        return self._peaks
+        Raises:
+            VerifyError: `ledger.root-differs` when they have another root than the head.
+        """
+        levels = self._levels
+        while True:
+            head, known = self.head, len(levels[0]) if levels else 0
+            grow(levels, self._hashed(known, head.size))
+            if frontier(levels).root == head.root and len(levels[0]) == head.size:
+                self._levels = levels
+                return levels
+            if self.head == head and not known:
+                raise VerifyError("ledger.root-differs", size=head.size, file=CHECKPOINT)
+            levels = []  # the head moved meanwhile, or the folder was put back
 
-    def _index(self) -> tuple[dict[str, int], str]:
-        """Where each envelope stands, and when the last one was recorded."""
-        if self._known is None:
-            known: dict[str, int] = {}
-            last = ""
-            for index, data in enumerate(self.data()):
-                known[sha256(envelope_part(data))] = index
-                last = recorded_part(data)
-            self._known = known, last
-        return self._known
+    def _hashed(self, start: int, size: int) -> Iterator[bytes]:
+        """The leaf hashes from `start` to below `size`."""
+        for index in range(start // WIDTH, -(-size // WIDTH)):
+            _, data = self._read(0, index)
+            for at in range(0, len(data), merkle.HASH_SIZE):
+                if start <= index * WIDTH + at // merkle.HASH_SIZE < size:
+                    yield data[at : at + merkle.HASH_SIZE]
+
+    def _last(self) -> str:
+        """When the last entry was recorded."""
+        return recorded_part(self._bundle((self.size - 1) // WIDTH)[-1]) if self.size else ""
 
     def _require_index(self, index: int, last: int) -> None:
         if not 0 <= index <= last:
@@ -293,7 +298,7 @@ class Ledger:
             grow(levels, map(merkle.leaf_hash, leaves))
             _commit(self.folder, self.size, leaves, levels, note)
         except BaseException:
-            self._forget()
+            self._levels = []
             with contextlib.suppress(OSError, RunError):
                 _sweep(self.folder)
             raise

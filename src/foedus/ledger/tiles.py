@@ -27,6 +27,7 @@ __all__ = [
     "Tile",
     "bundle",
     "content",
+    "frontier",
     "grow",
     "items",
     "layout",
@@ -119,13 +120,20 @@ def grow(levels: list[list[bytes]], hashes: Iterable[bytes]) -> None:
             levels[level].append(merkle.root(levels[below][index * WIDTH : (index + 1) * WIDTH]))
 
 
+def frontier(levels: Sequence[Sequence[bytes]]) -> merkle.Frontier:
+    """A tree that `grow` grew, ready for one more leaf: at each level, the hashes that no full tile above holds."""
+    peaks: list[bytes] = []
+    for level in reversed(levels):
+        part = merkle.Frontier()
+        for hashed in level[len(level) - len(level) % WIDTH :]:
+            part.add(hashed)
+        peaks += part.peaks
+    return merkle.Frontier(len(levels[0]) if levels else 0, peaks)
+
+
 def tree_root(levels: Sequence[Sequence[bytes]]) -> bytes:
-    """The root of a tree that `grow` grew, from the roots of its full tiles and of what follows them."""
-    last: list[bytes] = []  # the root of what no full tile of this level holds: the last item of the level above
-    for level in levels:
-        units = [*level[len(level) - len(level) % WIDTH :], *last]
-        last = [merkle.root(units)] if units else []
-    return last[0] if last else merkle.EMPTY_ROOT
+    """The root of a tree that `grow` grew."""
+    return frontier(levels).root
 
 
 def content(tile: Tile, levels: Sequence[Sequence[bytes]]) -> bytes:

@@ -24,7 +24,7 @@ from foedus.ledger.log import Ledger
 from foedus.records.acts import Entry, RotateKey, rotation_message
 from foedus.records.base import Record, open_record
 from foedus.records.membership import LedgerCopy
-from foedus.workspace.folded import fold, folded
+from foedus.workspace.folded import folded, folded_with, remember, writing
 from foedus.workspace.folder import Workspace, adopt_key, keep_page, new_key, private_key
 
 __all__ = [
@@ -173,21 +173,21 @@ def collect_acts(
     """
     workspace.require("coordinator")
     with lock(workspace.folder / ".collect.lock", wait=True):
-        ledger = Ledger(workspace.ledger)
         before = folded(workspace)
-        state, known = before.state, dict(before.places)
+        state, added = before.state, dict[str, int]()
         log_key = private_key(workspace, "log", passphrase=passphrase)
         indices = []
         for parcel in map(Parcel.from_bytes, parcels):
             for document in parcel.documents:
-                open_record(Entry, document)
-                if (index := known.get(sha256(document.payload))) is None:
+                index = added.get(sha256(document.payload), before.place(document))
+                if index is None:
                     single = Parcel((document,), parcel.objects)
                     state = _stand(workspace, state, [single], clock)
                     for data in parcel.objects.values():
                         workspace.objects.put(data)
-                    index = ledger.append(document, key=log_key, clock=clock)
-                    known[sha256(document.payload)] = index
+                    with writing(workspace) as ledger:
+                        index = ledger.append(document, key=log_key, clock=clock, since=before.state.size)
+                    added[sha256(document.payload)] = index
                 indices.append(index)
         _settle(workspace, state, passphrase)
         return indices
@@ -244,7 +244,8 @@ def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = N
     def find(digest: str) -> bytes | None:
         return parcel.objects.get(digest) or workspace.find(digest)
 
-    state = fold(workspace, raw, find=find).state
+    found = folded_with(workspace, raw, find=find)
+    state = found.state
     first = state.accords.get(state.anchor or "")
     if first is None or (first.coordinator.name, first.coordinator.keys) != (page.coordinator, page.coordinator_keys):
         raise IdentityError("workspace.other-coordinator", expected=page.coordinator)
@@ -252,10 +253,12 @@ def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = N
         workspace.objects.put(item)
     log_key, checkpoint = page.coordinator_keys.log, unb64(copy.checkpoint)
     if (workspace.ledger / "checkpoint").exists():
-        ledger = Ledger(workspace.ledger)
-        ledger.extend(raw[ledger.size :], checkpoint, log_key=log_key)
+        with writing(workspace) as ledger:
+            ledger.refresh()
+            ledger.extend(raw[ledger.size :], checkpoint, log_key=log_key)
     else:
         Ledger.receive(workspace.ledger, raw, checkpoint, origin=first.origin, log_key=log_key)
+    remember(workspace, found)
     state = consortium(workspace)
     _settle(workspace, state, passphrase)
     return state
