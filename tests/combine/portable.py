@@ -1,4 +1,7 @@
-"""Digests of what leads to a release, from the inputs in tests/vectors/combine.json. A script: it prints JSON."""
+"""Digests of what leads to a release, from the inputs in tests/vectors/combine.json. A script: it prints JSON.
+
+With the argument `compiled`, sums of any size are compiled (foedus.combine.compiled).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+import foedus.combine.update
 from foedus.combine import Update, combine, dense, outer_apply, outer_init
 from foedus.core.digest import sha256
 from foedus.records import terms
@@ -59,6 +63,8 @@ def control(inputs: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
+    if "compiled" in sys.argv:
+        foedus.combine.update.PAYS_FROM = 0
     document = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     about = {"capability": torch.backends.cpu.get_cpu_capability(), "control": control(document["inputs"])}
     sys.stdout.write(json.dumps({"about": about, "digests": digests(document["inputs"])}))

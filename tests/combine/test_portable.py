@@ -19,9 +19,9 @@ def found() -> dict[str, dict[str, str]]:
     return {kernels: run(kernels) for kernels in ("default", "avx2")}
 
 
-def run(kernels: str) -> dict[str, str]:
+def run(kernels: str, *ways: str) -> dict[str, str]:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(VECTORS)],
+        [sys.executable, str(SCRIPT), str(VECTORS), *ways],
         env={**os.environ, "ATEN_CPU_CAPABILITY": kernels, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         check=True,
@@ -34,6 +34,12 @@ def run(kernels: str) -> dict[str, str]:
 def test_combining_gives_the_golden_digests_under_either_set_of_kernels(found, kernels):
     expected = json.loads(VECTORS.read_text(encoding="utf-8"))["expected"]
     assert found[kernels]["digests"] == expected
+
+
+def test_compiled_sums_give_the_golden_digests():
+    pytest.importorskip("numba")
+    expected = json.loads(VECTORS.read_text(encoding="utf-8"))["expected"]
+    assert run("default", "compiled")["digests"] == expected
 
 
 def test_the_two_runs_did_use_two_sets_of_kernels_and_the_control_differs(found):

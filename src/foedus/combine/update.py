@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import torch
 
+from foedus.combine.compiled import PAYS_FROM, AddSpan, compiled
 from foedus.core.errors import CallerError, RunError
 from foedus.state import State, check_alike, check_finite
 
@@ -29,7 +30,10 @@ _OPEN_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What a member brings to a round. `open` reads the delta: called when its turn comes, then dropped."""
+    """What a member brings to a round.
+
+    `open` reads the delta: called when its turn comes, then dropped; and once more where a sum is not finite.
+    """
 
     member: str
     weight: Fraction
@@ -55,19 +59,23 @@ def weighted_sum(updates: Sequence[Update]) -> State:
             raise CallerError("combine.duplicate-member", member=one.member)
     like: State = {}
     total: State = {}
+    add_span: AddSpan = _add_span
     group: list[tuple[Update, State]] = []
     for update in ordered:
         delta = _opened(update, like)
         if not like:
             like.update({name: torch.empty_like(tensor, device="meta") for name, tensor in delta.items()})
             total.update({name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in delta.items()})
+            if len(ordered) * sum(tensor.numel() for tensor in delta.values()) >= PAYS_FROM:
+                add_span = compiled() or _add_span
         group.append((update, delta))
         size_bytes = sum(tensor.nbytes for tensor in delta.values())
         del delta
         if size_bytes * (len(group) + 1) > _OPEN_BYTES:
-            _add(total, group)
+            _add(total, group, add_span)
             group.clear()
-    _add(total, group)
+    _add(total, group, add_span)
+    _check_finite(total, ordered)
     return {name: total.pop(name).to(like[name].dtype) for name in sorted(like)}
 
 
@@ -82,24 +90,26 @@ def _opened(update: Update, like: State) -> State:
     return delta
 
 
-def _add(total: State, group: Sequence[tuple[Update, State]]) -> None:
-    """The step total += Σ weight · delta over a group, in its order: block by block, so that sums stay in a cache.
-
-    What is not finite in an update is not finite in the sum either: so the sum is looked at, and an update only then.
-    """
+def _add(total: State, group: Sequence[tuple[Update, State]], add_span: AddSpan) -> None:
+    """The step total += Σ weight · delta over a group, in its order: block by block, so that sums stay in a cache."""
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
         for name, one in total.items():
             values = [(float(update.weight), delta[name].detach().reshape(-1)) for update, delta in group]
+            add = add_span if all(delta.dtype == torch.float32 for _, delta in values) else _add_span
             flat, span = one.view(-1), _SPAN
-            jobs = [pool.submit(_add_span, flat, values, at, at + span) for at in range(0, len(flat), span)]
+            jobs = [pool.submit(add, flat, values, at, at + span) for at in range(0, len(flat), span)]
             for job in jobs:
                 job.result()
+
+
+def _check_finite(total: State, ordered: Sequence[Update]) -> None:
+    """What is not finite in an update is not finite in the sum either: so an update is looked at only then."""
     try:
         check_finite(total)
     except CallerError:
-        for update, delta in group:
+        for update in ordered:
             with _naming(update.member):
-                check_finite(delta)
+                check_finite(update.open())
         raise
 
 
