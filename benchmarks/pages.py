@@ -220,13 +220,13 @@ def queries(index: Index, runs: int, entries: int, chance: random.Random) -> dic
         "entries of a kind, any page": lambda: index.acts(kind="round.close", page=page(kinds["round.close"])),
         "entries of a party, any page": lambda: index.acts(actor="hub", page=page(entries // 2)),
         "entries of a kind and a party, any page": lambda: index.acts(
-            kind="hub.refused", actor="hub", page=page(kinds["hub.refused"])
+            kind="hub.refused", actor="hub", page=page(kinds.get("hub.refused", 1))
         ),
         "entries of a run, any page": lambda: index.acts(run=run(), page=page(600)),
         "entries about a digest": lambda: index.acts(subject=proposal),
         "where a digest stands": lambda: index.mentions(digest(run(), 7, "bank-c")),
         "counts by kind": index.kinds,
-        "refusals, any page": lambda: index.refusals(page=page(kinds["hub.refused"])),
+        "refusals, any page": lambda: index.refusals(page=page(kinds.get("hub.refused", 1))),
         "refusals of a run": lambda: index.refusals(run=run()),
         "runs, newest": index.runs,
         "runs, any page by a figure": lambda: index.runs(order="federated", page=page(runs)),
@@ -237,6 +237,7 @@ def queries(index: Index, runs: int, entries: int, chance: random.Random) -> dic
         "a member's rounds, any page": lambda: index.replies("bank-b", page=page(runs * ROUNDS)),
         "a curve": lambda: index.losses(run(), points=100),
         "figures of a run": lambda: index.figures(run()),
+        "credit reports, any page": lambda: index.credits(page=page(runs)),
         "credit of a run": lambda: index.credit(run()),
         "verdicts, any page": lambda: index.verdicts(page=page(runs * 3)),
         "proposals": index.proposals,

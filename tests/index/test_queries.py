@@ -108,6 +108,8 @@ def test_a_run_is_told_from_its_opening_to_its_verdicts(tmp_path, url):
     assert (total.total, total.run) == ("0.7", "r1")
     assert (rows[0].member, rows[0].value, rows[0].by_round) == ("bank-a", "0.3", ("0.3", "0"))
     assert index.credit("r2") is None
+    assert [(one.report, one.members) for one in index.credits().items] == [(total, len(rows))]
+    assert (index.credits().total, index.credits(page=2).items) == (1, ())
     assert [one.gate for one in index.verdicts(run="r1").items] == ["utility", "no-harm", "artefact"]
     assert index.verdicts(outcome="fail").total == 0
     seen = index.overview()

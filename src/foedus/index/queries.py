@@ -26,6 +26,7 @@ from foedus.index.results import (
     Agreed,
     Asked,
     CardRow,
+    Credited,
     CreditRow,
     CreditSum,
     FigureRow,
@@ -355,6 +356,22 @@ class Index:
             return CreditSum(*total), tuple(
                 CreditRow(run, member, value, tuple(json.loads(by_round))) for member, value, by_round in listed
             )
+
+    def credits(self, *, page: int = 1, size: int = 50) -> Page[Credited]:
+        """The credit reports of runs, newest run first."""
+        cut(page, size)
+        sums, one = t.credit_sums, t.credit.c
+        counted = select(func.count()).where(one.digest == sums.c.digest).correlate(sums).scalar_subquery()
+
+        def made(*row: Any) -> Credited:
+            *report, number = row
+            return Credited(CreditSum(*report), number)
+
+        with self.database.reading() as connection:
+            return by_offset(
+                connection, t.runs, [*columns(CreditSum, sums), counted], made,
+                where=[t.runs.c.credit == sums.c.digest], order=[t.runs.c.at.desc()], page=page, size=size,
+            )  # fmt: skip
 
     def verdicts(
         self, *, run: str | None = None, outcome: str | None = None, page: int = 1, size: int = 50

@@ -16,6 +16,7 @@ __all__ = [
     "CardRow",
     "CreditRow",
     "CreditSum",
+    "Credited",
     "FigureRow",
     "Head",
     "KeyRow",
@@ -308,6 +309,14 @@ class CreditSum:
     residual: str
     tolerance: str
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """A run's credit report in a list, and how many members it credits."""
+
+    report: CreditSum
+    members: int
 
 
 @dataclass(frozen=True, slots=True)

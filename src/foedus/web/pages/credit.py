@@ -21,7 +21,7 @@ def reports(request: Request) -> Response:
     """Every run that has a credit report, newest first."""
     site = site_of(request)
     number, size = asked_page(request)
-    found = site.index.runs(status="done", page=number, size=size)
+    found = site.index.credits(page=number, size=size)
     columns = (
         Column("run", link=lambda row: f"/credit/{row['run']}"),
         Column("method"),
@@ -32,17 +32,14 @@ def reports(request: Request) -> Response:
         Column("tolerance", "figure"),
         Column("members", "count"),
     )
-    rows = []
-    for run in found.items:
-        if report := site.index.credit(run.run):
-            one, members = report
-            rows.append(
-                {
-                    "run": run.run, "method": one.method, "start_loss": one.start_loss,
-                    "released_loss": one.released_loss, "total": one.total, "residual": one.residual,
-                    "tolerance": one.tolerance, "members": len(members),
-                }
-            )  # fmt: skip
+    rows = [
+        {
+            "run": one.report.run, "method": one.report.method, "start_loss": one.report.start_loss,
+            "released_loss": one.report.released_loss, "total": one.report.total, "residual": one.report.residual,
+            "tolerance": one.report.tolerance, "members": one.members,
+        }
+        for one in found.items
+    ]  # fmt: skip
     return answer(request, "credits.html", paged(request, "credit", columns, rows, found.total))
 
 

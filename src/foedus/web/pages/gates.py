@@ -61,7 +61,10 @@ def votes(request: Request) -> Response:
                 "closed_at": one.closed_at,
             }
         )  # fmt: skip
-    voting = [_candidate(site, one) for one in site.index.proposals(status="voting", size=5).items]
+    voting = [
+        {"row": one, "tally": state.tally(one.proposal, matter="release")}
+        for one in site.index.proposals(status="voting", size=5).items
+    ]
     latest = next((run for run in site.index.runs(size=20).items if run.verdicts), None)
     return answer(
         request,
