@@ -90,10 +90,11 @@ def _attention(
 ) -> tuple[torch.Tensor, None]:
     row = _row.get()
     q, k, v = (row.spread(x[0].transpose(0, 1)).transpose(1, 2) for x in (query, key, value))
-    out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=row.bias, dropout_p=dropout if module.training else 0.0, scale=scaling,
-        enable_gqa=key.shape[1] != query.shape[1],
-    )  # fmt: skip
+    with torch.autocast("cpu", enabled=False):  # its backward pass in bfloat16 takes ten times that in float32
+        out = F.scaled_dot_product_attention(
+            q.float(), k.float(), v.float(), attn_mask=row.bias, dropout_p=dropout if module.training else 0.0,
+            scale=scaling, enable_gqa=key.shape[1] != query.shape[1],
+        ).to(query.dtype)  # fmt: skip
     heads, dim = query.shape[1], query.shape[3]
     flat = out.transpose(1, 2).reshape(-1, heads, dim)
     return (flat if row.bias is None else flat[row.keep])[None], None
