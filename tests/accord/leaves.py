@@ -80,7 +80,7 @@ def variants() -> tuple[Accord, ...]:
             late=terms.NextRound(),
         ),
         serving=Serving(review_below_bp=6000, keep_texts_days=30),
-        monitoring=Monitoring(measures=("confidence", "labels"), proposers=("bank-a", "bank-b")),
+        monitoring=Monitoring(measures=("confidence", "labels"), proposers=("bank-a", "bank-b"), every_seconds=300),
         tune=Tune(
             trials=4,
             rounds=2,

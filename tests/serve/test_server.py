@@ -162,6 +162,21 @@ def test_what_was_answered_is_written_down_before_it_ends(home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_server_looks_at_its_own_traffic_as_often_as_it_is_told(home: Path) -> None:
+    with serving(home, "--watch", 1) as server:
+        assert httpx.post(f"{server.address}/v1/predict", json={"text": TEXTS[0]}).status_code == 200
+        for _ in range(600):
+            page = httpx.get(f"{server.address}/metrics").text
+            if re.search(r'(?m)^foedus_watch_waiting_answers\{release="[^"]+"\} 499\.0$', page):
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(page)
+        watched = httpx.get(f"{server.address}/health").json()["watched"]
+        assert (watched["every_seconds"], watched["trouble"]) == (1, None)
+        assert server.end() == 0
+
+
 def test_a_server_that_was_killed_leaves_nothing_in_the_way(home: Path) -> None:
     with serving(home) as server:
         server.process.kill()

@@ -260,6 +260,7 @@ def _monitoring(accord: Accord) -> Iterator[str]:
     yield _say("monitoring-sizes", reference=watch.reference, window=watch.window)
     yield _say("monitoring-level", share=watch.false_alarms, psi=watch.psi, looks=watch.persistence)
     yield _say("monitoring-cell", count=watch.smallest_cell)
+    yield _say("monitoring-every", seconds=watch.pause_seconds)
     yield _say("monitoring-proposers", names=_list(watch.proposers)) if watch.proposers else _say("monitoring-anyone")
 
 

@@ -10,7 +10,7 @@ import typer
 from foedus.cli.shell import shell
 
 if TYPE_CHECKING:
-    from foedus.serve.given import Loaded
+    from foedus.serve.given import Loaded, Options
     from foedus.serve.standing import Source
 
 __all__ = ["app", "rollback", "source_of"]
@@ -48,6 +48,10 @@ def start(
     keep_days: Annotated[
         int | None, typer.Option(help="Keep texts for fewer days than the accord lets; 0: not at all.", min=0)
     ] = None,
+    watch: Annotated[
+        int | None,
+        typer.Option(metavar="SECONDS", help="Look at its own traffic so often; by default as agreed; 0: no.", min=0),
+    ] = None,
     drain_seconds: Annotated[float, typer.Option(help="How long to answer on when told to stop.", min=0)] = 0.0,
 ) -> None:
     """Answer questions with a verified release, until stopped."""
@@ -58,15 +62,16 @@ def start(
     here = shell()
     chosen = source_of(release, anchor, ledger)
     options = Options(
-        limits=Limits(items, tokens, waiting), seconds=seconds, keep_days=keep_days, int8=int8, int8_check=int8_check
-    )
+        limits=Limits(items, tokens, waiting), seconds=seconds, keep_days=keep_days, int8=int8, int8_check=int8_check,
+        watch_seconds=watch,
+    )  # fmt: skip
     settings = Settings(host, port, drain_seconds, options)
     address = ""
 
     def up(at: str, loaded: Loaded) -> None:
         nonlocal address
         address = at
-        _tell(at, loaded, is_int8=int8)
+        _tell(at, loaded, options)
 
     other = source_of(shadow, anchor, ledger) if shadow else None
     serve(here.workspace, chosen, settings=settings, shadow=other, up=up)
@@ -74,15 +79,16 @@ def start(
     here.result("serve", {"address": address})
 
 
-def _tell(address: str, loaded: Loaded, *, is_int8: bool) -> None:
+def _tell(address: str, loaded: Loaded, options: Options) -> None:
     """Say what is served, and how to ask it."""
     from foedus.core.messages import say
+    from foedus.serve.watching import pause_seconds
 
     here, release = shell(), loaded.release
     if release.practice:
         here.note(say("release.practice"))
     here.note(say("serve.cli.up", release=release.name, address=address))
-    if is_int8 and loaded.int8 is None:
+    if options.int8 and loaded.int8 is None:
         here.note(say("serve.cli.int8-unmeasured"))
     if loaded.int8 is not None:
         changes = loaded.int8
@@ -91,6 +97,8 @@ def _tell(address: str, loaded: Loaded, *, is_int8: bool) -> None:
         here.note(say("serve.cli.int8", n=changes.n, agreement=alike, accuracy=right, accuracy_int8=small))
     purposes = ", ".join(loaded.standing.accord.purpose.uses)
     here.note(say("serve.cli.purposes", purposes=purposes))
+    if pause := pause_seconds(loaded.standing.accord, options):
+        here.note(say("serve.cli.watching", seconds=pause))
     here.note(say("cli.next"))
     here.note(f'  curl -s {address}/v1/predict -d \'{{"text": "…"}}\'')
     here.note(f"  curl -s {address}/health")

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from foedus.records.base import Decimal, Digest, Instant, Int, ListOf, Name, Positive, Record, SetOf, Text
+from foedus.records.base import Decimal, Digest, Instant, Int, ListOf, Name, Positive, Record, SetOf, Sparse, Text
 
 __all__ = ["DETECTORS", "LEVELS", "ExpectedGain", "Level", "Measure", "Monitoring", "Quality", "WatchFigure",
            "WatchReport"]  # fmt: skip
@@ -32,16 +32,18 @@ DETECTORS: dict[Measure, tuple[Detector, ...]] = {
 """What is computed for each measure."""
 
 
-class Monitoring(Record):
-    """What is watched where a release is in use. Enforced: `foedus monitor` measures this and with these sizes; a
-    figure over fewer than `smallest_cell` answers does not leave; who may propose a run, when folding.
+class Monitoring(Sparse):
+    """What is watched where a release is in use. Enforced: `foedus serve` and `foedus monitor` measure this and with
+    these sizes; a figure over fewer than `smallest_cell` answers does not leave; who may propose a run, when folding.
 
     `reference`: the first answers of a release, to which later ones are compared. `window`: how many answers one look
     takes. `false_alarms`: how probable it may be that a look finds drift where there is none, over all its tests.
     `psi`: the population stability index below which a shift, however certain, is too small to tell of. `persistence`:
     in how many looks in a row a measure must have moved for a warning. `proposers`: parties that may propose a run;
-    empty: all.
+    empty: all. `every_seconds`: how often a server looks at its own traffic; null: every 300.
     """
+
+    later: ClassVar[frozenset[str]] = frozenset({"every_seconds"})
 
     measures: SetOf[Measure] = Field(default=("confidence", "inputs", "labels", "lengths", "quality"), min_length=1)
     reference: Positive = 500
@@ -51,6 +53,12 @@ class Monitoring(Record):
     persistence: Positive = 2
     smallest_cell: Positive = 20
     proposers: SetOf[Name] = ()
+    every_seconds: Positive | None = None
+
+    @property
+    def pause_seconds(self) -> int:
+        """How often a server looks, named or not."""
+        return self.every_seconds or 300
 
 
 class WatchFigure(Record):

@@ -43,16 +43,19 @@ def listen(workspace: Path, handle: Handle) -> pipe.Served:
         raise RunError("serve.already-up", folder=str(workspace)) from error
 
 
-def ask(workspace: Path, what: str, /, **fields: Any) -> dict[str, Any]:
-    """The running server's answer to a request.
+def ask(
+    workspace: Path, what: str, /, *, timeout_seconds: float = _ANSWER_SECONDS, **fields: Any
+) -> dict[str, Any]:
+    """The running server's answer to a request, waited for so long.
 
     Raises:
         RunError: `serve.not-up` when no server answers for this workspace.
+        LateError: `wire.pipe-late`.
         FoedusError: what the server itself raised.
     """
     request = canonical.encode({"ask": what, **fields})
     try:
-        data = pipe.call(_socket(workspace), request, timeout_seconds=_ANSWER_SECONDS)
+        data = pipe.call(_socket(workspace), request, timeout_seconds=timeout_seconds)
     except RunError as error:
         if error.code not in ("wire.pipe-absent", "wire.pipe-broken"):
             raise

@@ -21,7 +21,7 @@ from typing import Any
 from foedus.core.clock import Clock, now, spell
 from foedus.core.errors import CallerError, FoedusError, RunError, VerifyError
 from foedus.serve.batcher import Batcher, Done
-from foedus.serve.given import Answers, Caller, Compared, Given, Loaded, Options, label_of
+from foedus.serve.given import Answers, Caller, Compared, Given, Loaded, Options, Watched, label_of
 from foedus.serve.int8 import Agreement, compare, in_int8
 from foedus.serve.keeper import Keeper
 from foedus.serve.meters import Meters
@@ -43,6 +43,7 @@ class Desk:
         self.current: Loaded | None = None
         self.shadow: Loaded | None = None
         self.compared = Compared()
+        self.watched = Watched()
         self.closing = False
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")

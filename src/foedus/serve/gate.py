@@ -134,9 +134,9 @@ class Gate:
                 bug = RunError("serve.bug", request=trace.id)
                 answer = refusal(bug, path=scope["path"], language=trace.language, request_id=trace.id)
                 await answer(scope, receive, told)
-        meters = self.desk.meters
-        meters.requests.labels(trace.caller.app, trace.release, str(status)).inc()
-        meters.request_seconds.observe(self.steady() - began)
+        asks_model = scope["path"] not in OPEN and scope_of(scope["path"]) in ("predict", "embed")
+        took = self.steady() - began
+        self.desk.meters.request(trace.caller.app, trace.release, status, took, asks_model=asks_model)
 
     def _charge(self, trace: Trace, texts: int) -> None:
         """Count texts against the token's rate; RunError `serve.too-fast` with `retry_seconds`."""

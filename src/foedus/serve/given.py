@@ -13,14 +13,15 @@ from foedus.serve.int8 import Agreement
 from foedus.serve.predict import Answered, Predictor, Question
 from foedus.serve.standing import Admitted, Standing
 
-__all__ = ["Answers", "Caller", "Compared", "Given", "Loaded", "Options", "label_of"]
+__all__ = ["Answers", "Caller", "Compared", "Given", "Loaded", "Options", "Watched", "label_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What whoever serves chose. `keep_days` may only shorten what the accord lets be kept; without a clause it
     decides. `embedding_every`: of so many kept answers one is kept with its embedding. `int8_check`: a labelled file on
-    which the model in int8 is compared with the model as released.
+    which the model in int8 is compared with the model as released. `watch_seconds`: how often the server looks at its
+    own traffic (0: never), whatever the accord says.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -31,6 +32,7 @@ class Options:
     embedding_every: int = 8
     int8: bool = False
     int8_check: Path | None = None
+    watch_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,15 @@ class Compared:
     alike: int = 0
     other: int = 0
     left_out: int = 0
+
+
+@dataclass(slots=True)
+class Watched:
+    """How a server looks at its own traffic: how often (0: never), when last, and what went wrong since."""
+
+    every_seconds: int = 0
+    looked_at: str | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

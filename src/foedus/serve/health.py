@@ -51,5 +51,6 @@ def health(desk: Desk, notices: list[str]) -> dict[str, Any]:
         "int8": loaded.int8.to_json() if loaded.int8 else None,
         "shadow": shadow,
         "waiting": len(loaded.batcher),
+        "watched": asdict(desk.watched),
         "kept": {"days": desk.keep_days, "lost": desk.keeper.lost, "trouble": desk.keeper.trouble},
     }

@@ -26,6 +26,7 @@ from foedus.core.clock import Clock, now
 from foedus.core.errors import CallerError, RunError
 from foedus.serve import control
 from foedus.serve.app import build
+from foedus.serve.box import Box
 from foedus.serve.desk import Desk
 from foedus.serve.given import Loaded, Options
 from foedus.serve.keeper import Keeper
@@ -34,6 +35,7 @@ from foedus.serve.standing import Admitted, Source, admit
 from foedus.serve.store import Traffic
 from foedus.serve.tokens import FILE as TOKENS
 from foedus.serve.tokens import Tokens
+from foedus.serve.watching import Watching
 
 __all__ = ["DEFAULT_PORT", "Settings", "serve"]
 
@@ -89,12 +91,15 @@ async def _serving(
     clock: Clock,
 ) -> None:
     desk = Desk(Keeper(Traffic.of(workspace)), Meters(), options=settings.options, clock=clock)
+    watching = Watching(desk, workspace)
     listening = None
     try:
         first = desk.line_of(release, *desk.prepared(release))
         desk.open(first, desk.line_of(shadow, shadow.predictor) if shadow else None)
-        listening = control.listen(workspace, _handler(desk, asyncio.get_running_loop()))
+        watching.open()
         far = not _is_loopback(settings.host)
+        box = Box(desk, _address(bound, settings.host), lambda: far or tokens.asked_for)
+        listening = control.listen(workspace, _handler(desk, box, asyncio.get_running_loop()))
         app = build(desk, tokens, local=frozenset({settings.host.lower()}), closed=far)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
@@ -107,6 +112,7 @@ async def _serving(
     finally:
         if listening is not None:
             await asyncio.to_thread(listening.close)
+        await watching.close()
         await desk.close()
 
 
@@ -143,7 +149,7 @@ def _signals(desk: Desk, server: _Server, drain_seconds: float) -> Iterator[None
             loop.remove_signal_handler(wish)
 
 
-def _handler(desk: Desk, loop: asyncio.AbstractEventLoop) -> control.Handle:
+def _handler(desk: Desk, box: Box, loop: asyncio.AbstractEventLoop) -> control.Handle:
     """What the control socket's thread does: it asks the event loop, and waits."""
 
     async def handle(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -160,6 +166,10 @@ def _handler(desk: Desk, loop: asyncio.AbstractEventLoop) -> control.Handle:
                 before = desk.serving().release
                 after = await desk.swap(Source(Path(path), before.anchor, before.source.ledger, before.source.known))
                 return {"before": before.name, "release": after.release.name, "proposal": after.release.digest}
+            case {"ask": "figures"}:
+                return box.figures()
+            case {"ask": "answer", "party": str(party), "text": str(text), "purpose": str(purpose)}:
+                return await box.answer(party, text, purpose)
         raise CallerError("serve.no-such-path", got=str(request)[:100])
 
     return lambda request: asyncio.run_coroutine_threadsafe(handle(request), loop).result()

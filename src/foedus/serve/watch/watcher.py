@@ -29,7 +29,7 @@ from foedus.serve.watch.quality import Stream
 from foedus.serve.watch.sample import DIMENSIONS, Sample, sample_of
 from foedus.serve.watch.settings import channels, read_settings
 
-__all__ = ["Seen", "judged", "latest_release", "release_digest", "report", "terms_of", "watch"]
+__all__ = ["Seen", "judged", "latest_release", "release_digest", "report", "terms_of", "watch", "withheld"]
 
 _PAGE = 5000
 
@@ -58,8 +58,11 @@ def latest_release(traffic: Traffic) -> str:
     return newest[0].release
 
 
-def watch(workspace: Path, terms: Monitoring, *, clock: Clock, release: str | None = None) -> Seen:
-    """Look at every whole window of a release's answers that was not looked at, and send what is due.
+def watch(
+    workspace: Path, terms: Monitoring, *, clock: Clock, release: str | None = None, most: int | None = None
+) -> Seen:
+    """Look at every whole window of a release's answers that was not looked at, at most at so many, and send what is
+    due.
 
     Raises: CallerError: `monitor.no-traffic`, `monitor.bad-settings`.
     """
@@ -74,6 +77,8 @@ def watch(workspace: Path, terms: Monitoring, *, clock: Clock, release: str | No
             done = book.looks(release, size=1)
             last = done[0].last if done else last
             while len(rows := traffic.answers_after(last, release=release, size=terms.window)) == terms.window:
+                if len(made) == most:
+                    break
                 one, figures = _look(reference, rows, terms, at=spell(clock()))
                 with book.writing():
                     book.keep_look(one)
@@ -210,13 +215,14 @@ def report(workspace: Path, state: Consortium, *, party: str, release: str | Non
         smallest_cell=terms.smallest_cell,
         looks=len(looks),
         level=max((one.level for one in standing), key=LEVELS.index, default=None),
-        figures=tuple(_withheld(one, terms.smallest_cell) for one in figures),
+        figures=tuple(withheld(one, terms.smallest_cell) for one in figures),
         labels=_cells(newest.labels, terms.smallest_cell),
         quality=_quality(stream, terms.smallest_cell),
     )
 
 
-def _withheld(figure: WatchFigure, smallest: int) -> WatchFigure:
+def withheld(figure: WatchFigure, smallest: int) -> WatchFigure:
+    """A figure as it may leave: without its values where it rests on fewer answers than the smallest cell."""
     small = min(figure.reference, figure.recent) < smallest
     return figure.model_copy(update={"statistic": None, "p": None}) if small else figure
 
