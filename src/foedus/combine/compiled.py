@@ -47,7 +47,7 @@ def compiled() -> AddSpan | None:
     def add_span(total: torch.Tensor, values: Values, first: int, end: int) -> None:
         deltas = (ctypes.c_void_p * len(values))(*(delta.data_ptr() for _, delta in values))
         weights = (ctypes.c_double * len(values))(*(weight for weight, _ in values))
-        call(code.address)(total.data_ptr(), deltas, weights, len(values), first, min(end, len(total)), _BLOCK)
+        call(code.address)(total.data_ptr(), deltas, weights, len(values), first, end, _BLOCK)
 
     return add_span
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 
@@ -17,6 +20,8 @@ from foedus.core.errors import CallerError, RunError
 from foedus.state import State, check_alike, check_finite
 
 __all__ = ["Update", "weighted_sum"]
+
+Result = TypeVar("Result")
 
 _BLOCK = 1 << 15
 """Elements that are widened to float64 at a time (256 kB, within a cache): only speed depends on it, no bit does."""
@@ -61,22 +66,23 @@ def weighted_sum(updates: Sequence[Update]) -> State:
     total: State = {}
     add_span: AddSpan = _add_span
     group: list[tuple[Update, State]] = []
-    for update in ordered:
-        delta = _opened(update, like)
-        if not like:
-            like.update({name: torch.empty_like(tensor, device="meta") for name, tensor in delta.items()})
-            total.update({name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in delta.items()})
-            if len(ordered) * sum(tensor.numel() for tensor in delta.values()) >= PAYS_FROM:
-                add_span = compiled() or _add_span
-        group.append((update, delta))
-        size_bytes = sum(tensor.nbytes for tensor in delta.values())
-        del delta
-        if size_bytes * (len(group) + 1) > _OPEN_BYTES:
-            _add(total, group, add_span)
-            group.clear()
-    _add(total, group, add_span)
-    _check_finite(total, ordered)
-    return {name: total.pop(name).to(like[name].dtype) for name in sorted(like)}
+    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
+        for update in ordered:
+            delta = _opened(update, like)
+            if not like:
+                like.update({name: torch.empty_like(tensor, device="meta") for name, tensor in delta.items()})
+                total.update({name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in delta.items()})
+                if len(ordered) * sum(tensor.numel() for tensor in delta.values()) >= PAYS_FROM:
+                    add_span = compiled() or _add_span
+            group.append((update, delta))
+            size_bytes = sum(tensor.nbytes for tensor in delta.values())
+            del delta
+            if size_bytes * (len(group) + 1) > _OPEN_BYTES:
+                _add(pool, total, group, add_span)
+                group.clear()
+        _add(pool, total, group, add_span)
+        group.clear()
+        return {name: _rounded(pool, name, total.pop(name), like[name].dtype, ordered) for name in sorted(like)}
 
 
 def _opened(update: Update, like: State) -> State:
@@ -90,39 +96,52 @@ def _opened(update: Update, like: State) -> State:
     return delta
 
 
-def _add(total: State, group: Sequence[tuple[Update, State]], add_span: AddSpan) -> None:
+def _add(pool: Executor, total: State, group: Sequence[tuple[Update, State]], add_span: AddSpan) -> None:
     """The step total += Σ weight · delta over a group, in its order: block by block, so that sums stay in a cache."""
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-        for name, one in total.items():
-            values = [(float(update.weight), delta[name].detach().reshape(-1)) for update, delta in group]
-            add = add_span if all(delta.dtype == torch.float32 for _, delta in values) else _add_span
-            flat, span = one.view(-1), _SPAN
-            jobs = [pool.submit(add, flat, values, at, at + span) for at in range(0, len(flat), span)]
-            for job in jobs:
-                job.result()
+    for name, one in total.items():
+        values = [(float(update.weight), delta[name].detach().reshape(-1)) for update, delta in group]
+        add = add_span if all(delta.dtype == torch.float32 for _, delta in values) else _add_span
+        _by_spans(pool, one.numel(), partial(add, one.view(-1), values))
 
 
-def _check_finite(total: State, ordered: Sequence[Update]) -> None:
-    """What is not finite in an update is not finite in the sum either: so an update is looked at only then."""
-    try:
-        check_finite(total)
-    except CallerError:
+def _rounded(
+    pool: Executor, name: str, total: torch.Tensor, dtype: torch.dtype, ordered: Sequence[Update]
+) -> torch.Tensor:
+    """The sums of one name in the updates' dtype.
+
+    What is not finite in an update is not finite in its sum either: so the updates are looked at only then.
+    """
+    rounded = torch.empty(total.shape, dtype=dtype)
+    if not all(_by_spans(pool, total.numel(), partial(_round_span, total.view(-1), rounded.view(-1)))):
         for update in ordered:
             with _naming(update.member):
                 check_finite(update.open())
-        raise
+        raise CallerError("state.not-finite", name=name)
+    return rounded
+
+
+def _by_spans(pool: Executor, length: int, work: Callable[[int, int], Result]) -> list[Result]:
+    """What `work(first, end)` gives for each span of a tensor, on all cores."""
+    return list(pool.map(lambda first: work(first, min(first + _SPAN, length)), range(0, length, _SPAN)))
 
 
 def _add_span(total: torch.Tensor, values: Sequence[tuple[float, torch.Tensor]], first: int, end: int) -> None:
     """One thread's share. Multiply and add stay apart: some processors would fuse them, others not."""
     buffer = torch.empty(_BLOCK, dtype=torch.float64)
-    for start in range(first, min(end, len(total)), _BLOCK):
+    for start in range(first, end, _BLOCK):
         sums = total[start : min(start + _BLOCK, end)]
         term = buffer[: len(sums)]
         for weight, delta in values:
             term.copy_(delta[start : start + len(sums)])
             term *= weight
             sums += term
+
+
+def _round_span(total: torch.Tensor, rounded: torch.Tensor, first: int, end: int) -> bool:
+    """One thread's share of the rounding, and whether its sums are finite: the extremes are NaN if any value is."""
+    sums = total[first:end]
+    rounded[first:end] = sums
+    return all(math.isfinite(extreme) for extreme in torch.aminmax(sums))
 
 
 @contextmanager
