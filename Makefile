@@ -37,7 +37,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m 'not slow'
 
 slow: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'slow and not field'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow and not field'
 
 field: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m field
