@@ -8,19 +8,19 @@ installed app is called. So no code travels, and a message costs no process star
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 from flwr.app import Error, Message
-from flwr.common.constant import ErrorCode, SubStatus
+from flwr.common.constant import ErrorCode, Status, SubStatus
 from flwr.common.serde import context_from_proto, fab_from_proto, run_from_proto
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
-    AcquireTaskResponse,
     PullTaskInputRequest,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
@@ -36,48 +36,74 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from foedus.wire import fab
 
-__all__ = ["run_client_tasks", "run_server_tasks"]
+__all__ = ["in_turn", "run_client_tasks", "run_server_tasks"]
 
-_BUSY_POLL_SECONDS, _IDLE_POLL_SECONDS, _BUSY_SECONDS = 0.25, 1.0, 60.0
+_POLL_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 20.0
 _TAKE = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 
 
-def run_client_tasks(address: str, secret_file: Path) -> None:
-    """Execute the ClientApp tasks of the SuperNode at `address`, for ever."""
-    for token in _taken(address, None, secret_file):
-        try:
-            with _client(address, None, token=token) as client, _Heartbeat(client):
+def in_turn(receive: Callable[..., int | None], received: threading.Semaphore) -> Callable[..., int | None]:
+    """The SuperNode's own `receive`, which gives the run of a message or None, but one message after the other.
+
+    Flower offers a message for execution before its parts are here. Where the SuperLink dies just then, or ends the
+    run, it goes on to the next message and leaves the first one, its parts and its task behind: an executor would wait
+    for those parts for hours, or answer what nobody asked. Here `received` is released when a message is whole, and
+    what was begun and came to nothing is cleared away.
+    """
+
+    def receive_whole(**here: Any) -> int | None:
+        run = receive(**here)
+        if run is not None:
+            received.release()
+            return run
+        for task in here["state"].get_tasks(statuses=[Status.PENDING]):
+            here["state"].finish_task(task.task_id, SubStatus.FAILED, "")
+        here["state"].delete_messages()
+        here["object_store"].clear()
+        return None
+
+    return receive_whole
+
+
+def run_client_tasks(address: str, secret_file: Path, received: threading.Semaphore) -> None:
+    """Execute the ClientApp tasks of the SuperNode at `address`, for ever: one each time that `received` is released,
+    which says that a message is here with all its parts.
+
+    The SuperNode waits for the answer to a message that it has received before it asks for another. So a message that
+    cannot be answered ends this process; who started it starts it again, and the hub sends anew what is open.
+    """
+    taker = _client(address, None, secret=secret_file.read_bytes())
+    while received.acquire():
+        with _client(address, None, token=_take(taker)) as client, _Heartbeat(client):
+            try:
                 _execute_client(client)
-        except Exception as error:  # noqa: BLE001 - one message fails; Flower reports it when the heartbeat stops
-            _note(error)
+            except Exception as error:  # noqa: BLE001 - whatever it was, nobody else would answer
+                _note(error)
+                os._exit(1)
 
 
 def run_server_tasks(address: str, ca: Path, secret_file: Path) -> None:
     """Execute the first ServerApp task of the SuperLink at `address` whose app is ours, and refuse those before it."""
     certificate = ca.read_bytes()
-    for token in _taken(address, certificate, secret_file):
+    taker = _client(address, certificate, secret=secret_file.read_bytes())
+    while True:
+        token = _take(taker)
         with _client(address, certificate, token=token) as client, _Heartbeat(client):
             if _execute_server(client, address, certificate, token):
                 return
 
 
-def _taken(address: str, certificate: bytes | None, secret_file: Path) -> Iterator[str]:
-    """The token of each task, as tasks come."""
-    last = 0.0
-    with _client(address, certificate, secret=secret_file.read_bytes()) as taker:
-        while True:
-            try:
-                taken = taker.AcquireTask(AcquireTaskRequest(supported_task_types=sorted(TaskType)))
-            except (httpx.HTTPError, ValueError) as error:  # it is not up yet, or not now
-                _note(error)
-                taken = AcquireTaskResponse()
+def _take(taker: RuntimeHttpClient) -> str:
+    """The token of the next task, once there is one."""
+    while True:
+        try:
+            taken = taker.AcquireTask(AcquireTaskRequest(supported_task_types=sorted(TaskType)))
             if taken.token:
-                yield taken.token
-                last = time.monotonic()
-                continue
-            busy = time.monotonic() - last < _BUSY_SECONDS
-            time.sleep(_BUSY_POLL_SECONDS if busy else _IDLE_POLL_SECONDS)
+                return str(taken.token)
+        except (httpx.HTTPError, ValueError) as error:  # it is not up yet, or not now
+            _note(error)
+        time.sleep(_POLL_SECONDS)
 
 
 def _execute_client(client: RuntimeHttpClient) -> None:

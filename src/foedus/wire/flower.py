@@ -3,7 +3,8 @@
 `carry` never waits beyond the deadline, and one member's trouble stays that member's: a node that is not connected,
 dies, is silent or late ends as a code for that member in that step. What comes after the deadline is kept for `late`.
 When the SuperLink or its ServerApp dies, `carry` starts it again, with a new Flower run (Flower does not resume one),
-and sends again what is open; that is safe because a node answers the same ask with the same bytes.
+and sends again what is open; so it does with a message that a node lost on the way. That is safe because a node answers
+the same ask with the same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ __all__ = ["Flower"]
 
 _LATE, _UNREACHABLE, _GONE = "engine.late", "engine.unreachable", "engine.member-gone"
 _HOLD_SECONDS = 2.0  # how long the ServerApp's question for work is held where there is none
-_REVIVALS = 2  # in one step
+_REVIVAL_SECONDS = 60.0  # the longest pause between two tries to start again what died
+_LOST_TIMES = 3  # how often a message is sent again to a node that keeps losing it
 _CHECK_SECONDS = 1.0
 _LATE_FACTOR, _LATE_SECONDS = 3.0, 600.0  # an answer is taken until so long after its deadline
 
@@ -47,6 +49,7 @@ class _Letter:
     answers: SimpleQueue[tuple[str, bytes | str]]
     sent: bool = False
     step_over: bool = False
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -59,7 +62,7 @@ class Flower:
     patience_seconds: float
     _served: pipe.Served | None = None
     _child: Child | None = None
-    _run: int = 0
+    _starts: int = 0
     _letters: dict[str, _Letter] = field(default_factory=dict)
     _late: list[tuple[str, bytes]] = field(default_factory=list)
     _online: frozenset[int] = frozenset()
@@ -67,7 +70,8 @@ class Flower:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _arrived_numbers: set[str] = field(default_factory=set)
     _news: threading.Event = field(default_factory=threading.Event)
-    _reviving: threading.Lock = field(default_factory=threading.Lock)
+    _restarting: threading.Lock = field(default_factory=threading.Lock)
+    _revival: threading.Thread | None = None
     _stopping: bool = False
 
     @classmethod
@@ -95,7 +99,8 @@ class Flower:
         """
         engine = cls(folder, superlink, gateway, patience_seconds)
         engine._served = pipe.serve(folder / "hub.sock", engine._handle)
-        gateway.arrived, gateway.returned = engine._arrived, engine._returned
+        fleet = gateway.fleet
+        fleet.arrived, fleet.returned, fleet.lost = engine._arrived, engine._returned, engine._lost
         try:
             engine.restart(start_seconds=start_seconds)
         except BaseException:
@@ -118,15 +123,15 @@ class Flower:
         with self._lock:
             self._letters |= {letter.number: letter for letter in letters.values()}
         self._news.set()
-        end, revivals = begun + deadline_seconds, 0
+        end, revive_at, pause = begun + deadline_seconds, begun, 1.0
         try:
             while letters and (now := time.monotonic()) < end:
                 try:
                     member, answer = answers.get(timeout=min(_CHECK_SECONDS, end - now))
                 except Empty:
-                    if not self.alive() and revivals < _REVIVALS and self._reviving.acquire(blocking=False):
-                        revivals += 1
-                        threading.Thread(target=self._revive, daemon=True).start()
+                    if now >= revive_at and not self.alive():
+                        self._revive()
+                        revive_at, pause = now + pause, min(2 * pause, _REVIVAL_SECONDS)
                     for member in self._absent(letters, begun):
                         self._forget(letters.pop(member))
                         yield member, _UNREACHABLE
@@ -154,27 +159,33 @@ class Flower:
 
     def restart(self, *, start_seconds: float = 60.0) -> None:
         """End the ServerApp and its Flower run, and begin anew; what is open in a step is sent again."""
-        with self._lock:
+        with self._restarting:
+            if self._stopping:
+                return
             if self._child:
                 self._child.close()
-            self.superlink.revive(start_seconds=start_seconds)
-            if self._run:
-                self.superlink.stop(self._run)
-            self._send_again(self._letters.values())
-            self._online, self._known_at = frozenset(), None
-            self._run = self.superlink.submit()
+            with self._lock:
+                self._send_again(self._letters.values())
+                self._online, self._known_at, self._starts = frozenset(), None, self._starts + 1
             link = self.superlink
             settings = {"address": link.address, "ca": str(link.tls.ca), "secret_file": str(link.secret_file)}
             self._child = Child("serverapp", self.folder, {**settings, "socket": str(self.folder / "hub.sock")})
+            try:
+                link.revive(start_seconds=start_seconds)  # both start at the same time; the app waits for its run
+                link.submit()
+            except BaseException:
+                self._child.close()
+                raise
 
     def close(self) -> None:
         """End the ServerApp and its run; SuperLink and gateway stay."""
         self._stopping = True
         self._news.set()
-        if self._run and self.superlink.alive():
-            self.superlink.stop(self._run)
-        if self._child:
-            self._child.close()
+        with self._restarting:
+            if self.superlink.alive():
+                self.superlink.stop()
+            if self._child:
+                self._child.close()
         if self._served:
             self._served.close()
 
@@ -203,9 +214,15 @@ class Flower:
                     self._late.append((member, answer))
 
     def _revive(self) -> None:
-        with contextlib.suppress(FoedusError):  # the step goes on to its deadline, and the next one tries again
-            self.restart()
-        self._reviving.release()
+        """Begin to start again what died, unless that is being done; the step goes on meanwhile."""
+
+        def revive() -> None:
+            with contextlib.suppress(FoedusError):  # tried again after a pause
+                self.restart()
+
+        if self._revival is None or not self._revival.is_alive():
+            self._revival = threading.Thread(target=revive, daemon=True)
+            self._revival.start()
 
     def _absent(self, letters: Mapping[str, _Letter], begun: float) -> list[str]:
         """The members whose nodes the step has waited for long enough."""
@@ -225,6 +242,15 @@ class Flower:
         """A node that starts knows nothing of what it was sent before: what is open is sent again."""
         with self._lock:
             self._send_again(letter for letter in self._letters.values() if letter.member == member)
+        self._news.set()
+
+    def _lost(self, member: str) -> None:
+        """A node asks for a message before it has answered the one it was given: what is open is sent again."""
+        with self._lock:
+            lost = [letter for letter in self._letters.values() if letter.member == member and letter.sent]
+            for letter in lost:
+                letter.lost += 1
+            self._send_again(letter for letter in lost if letter.lost <= _LOST_TIMES)
         self._news.set()
 
     def _send_again(self, letters: Iterable[_Letter]) -> None:
@@ -251,7 +277,7 @@ class Flower:
                 return pack({"gone": read is None}, read() if read else b"")
             case "sent":
                 if letter := self._letters.get(head["number"]):
-                    self.gateway.wake(letter.member)
+                    self.gateway.fleet.wake(letter.member)
                 return pack({})
             case "answer":
                 self._answered(str(head["number"]), str(head["code"]) or body)
@@ -262,32 +288,28 @@ class Flower:
     def _next(self, head: Mapping[str, Any]) -> dict[str, Any]:
         """What to send, and whose answers have come; held until there is something."""
         with self._lock:
-            self._online = frozenset(int(node) for node in head["online"])
+            starts, self._online = self._starts, frozenset(int(node) for node in head["online"])
             self._known_at = self._known_at or time.monotonic()
             for letter in [letter for letter in self._letters.values() if letter.ends < time.time()]:
                 self._forget(letter)
         self._news.wait(_HOLD_SECONDS)
         self._news.clear()  # before looking: what comes while looking is seen the next time
         with self._lock:
+            if starts != self._starts:  # who asked is dead by now, and what it were told would be lost
+                return {"stop": True, "take": [], "send": []}
             arrived, self._arrived_numbers = self._arrived_numbers, set()
-        return {"stop": self._stopping, "take": sorted(arrived), "send": self._orders()}
+            return {"stop": self._stopping, "take": sorted(arrived), "send": self._orders()}
 
     def _orders(self) -> list[dict[str, Any]]:
         nodes = self.superlink.members
         orders = []
-        with self._lock:
-            for letter in self._letters.values():
-                node = nodes.get(letter.member, 0)
-                if not letter.sent and not letter.step_over and node in self._online:
-                    letter.sent = True
-                    orders.append(
-                        {
-                            "number": letter.number,
-                            "node": str(node),
-                            "deadline": letter.deadline,
-                            "lasts": letter.lasts,
-                        }
-                    )
+        for letter in self._letters.values():
+            node = nodes.get(letter.member, 0)
+            if not letter.sent and not letter.step_over and node in self._online:
+                letter.sent = True
+                orders.append(
+                    {"number": letter.number, "node": str(node), "deadline": letter.deadline, "lasts": letter.lasts}
+                )
         return orders
 
     def _answered(self, number: str, answer: bytes | str) -> None:

@@ -6,9 +6,6 @@ secret. What begins with `/foedus/` goes to the hub's own `route`. Everything el
 not the connection, so a request stays valid on its way through; TLS to the hub is what keeps the signature from being
 reused.
 
-A node asks for messages every few seconds. Where there is none, the answer is held until the hub has sent one, so
-that a message does not wait for the node's clock.
-
 Covered: strangers, forged nodes, oversized and malformed requests, slow ones, many from one address. Not covered: a
 flood that fills the line before it reaches the hub; a registered node that wastes its own turn.
 """
@@ -16,6 +13,7 @@ flood that fills the line before it reaches the hub; a registered node that wast
 from __future__ import annotations
 
 import contextlib
+import select
 import socket as sockets
 import socketserver
 import ssl
@@ -23,42 +21,20 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler
 from time import monotonic
 from typing import Any, Self
 
 from foedus.core.errors import RunError
-from foedus.wire.launch import SECRET_HEADER
+from foedus.wire.fleet import ACTIVATE, KEY_HEADER, PATHS, Fleet, Line
 from foedus.wire.superlink import SuperLink
 from foedus.wire.tls import Authority
 
 __all__ = ["Gateway", "Request", "Response"]
 
-_FLEET = frozenset(
-    f"/v1/fleet/{name}"
-    for name in (
-        "activate-node",
-        "confirm-message-received",
-        "deactivate-node",
-        "get-fab",
-        "get-run",
-        "pull-messages",
-        "pull-object",
-        "push-messages",
-        "push-object",
-        "send-node-heartbeat",
-    )
-)
-_ACTIVATE, _PULL = "/v1/fleet/activate-node", "/v1/fleet/pull-messages"
-_DEACTIVATE = "/v1/fleet/deactivate-node"
-_PUSH_MESSAGE, _PUSH_OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
-_KEY_HEADER = "flwr-public-key"
 _FLEET_LIMIT_BYTES = 16 << 20  # Flower sends pieces of 5 MB
 _IDLE_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 10.0
-_HOLD_SECONDS = 15.0  # less than the 30 s that a SuperNode waits for an answer
-_SUPERLINK_SECONDS = 60.0
 _CONNECTIONS, _CONNECTIONS_OF_ONE = 1024, 512  # many members may come through one address
 _REPORT_SECONDS = 1.0
 
@@ -89,23 +65,17 @@ Refused = Callable[[str, str, str], None]
 
 @dataclass(slots=True)
 class Gateway:
-    """A running gateway. `arrived` is told of each member whose answer has come whole, `returned` of each let in."""
+    """A running gateway. `fleet` is told what nodes do."""
 
     address: str
-    superlink: SuperLink
+    fleet: Fleet
     route: Route
     refused: Refused
     body_limit_bytes: int
     message_limit_bytes: int
-    arrived: Callable[[str], None] = field(default=lambda _: None)
-    returned: Callable[[str], None] = field(default=lambda _: None)
     _server: _Server | None = None
     _context: ssl.SSLContext | None = None
-    _called: dict[str, threading.Event] = field(default_factory=dict)
-    _pushed: Counter[str] = field(default_factory=Counter)
-    _missing: Counter[str] = field(default_factory=Counter)
     _reported: dict[tuple[str, str], float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def start(
@@ -137,7 +107,7 @@ class Gateway:
         Raises:
             RunError: `wire.port-taken`.
         """
-        gateway = cls("", superlink, route, refused, body_limit_bytes, message_limit_bytes)
+        gateway = cls("", Fleet(superlink), route, refused, body_limit_bytes, message_limit_bytes)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(tls.certificate, tls.key)
@@ -149,10 +119,6 @@ class Gateway:
         gateway._server, gateway._context = server, superlink.client_context()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
         return gateway
-
-    def wake(self, member: str) -> None:
-        """There is a message for this member: its held question is asked again."""
-        self._event(self.superlink.key_of(member)).set()
 
     def close(self) -> None:
         """Stop listening; open connections end by themselves."""
@@ -169,36 +135,6 @@ class Gateway:
             self._reported.clear()
         self._reported[code, source] = now
         self.refused(code, source, detail)
-
-    def too_much(self, path: str, key: str, size_bytes: int) -> bool:
-        """Whether a node sends more than one answer may be."""
-        with self._lock:
-            if path == _PUSH_MESSAGE:
-                self._pushed[key] = 0
-            if path != _PUSH_OBJECT:
-                return False
-            self._pushed[key] += size_bytes
-            return self._pushed[key] > self.message_limit_bytes
-
-    def is_whole(self, path: str, key: str, answer: bytes) -> bool:
-        """Whether a node has now brought every object that the SuperLink asked it for."""
-        from flwr.proto.fleet_pb2 import PushMessagesResponse
-
-        with self._lock:
-            if path == _PUSH_MESSAGE:
-                self._missing[key] = len(PushMessagesResponse.FromString(answer).objects_to_push)
-            else:
-                self._missing[key] -= 1
-            return self._missing[key] == 0
-
-    def wait_for_message(self, key: str) -> None:
-        """Wait until there may be a message for the node with this key, or it is time to answer."""
-        event = self._event(key)
-        event.wait(_HOLD_SECONDS)
-        event.clear()
-
-    def _event(self, key: str) -> threading.Event:
-        return self._called.setdefault(key, threading.Event())
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -259,19 +195,20 @@ class _Exchange(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Open nothing yet towards the SuperLink."""
         super().setup()
-        self._upstream: HTTPSConnection | None = None
+        context = self.server.gateway._context
+        assert context  # noqa: S101 - set before the first connection is taken
+        self._line = Line(self.server.gateway.fleet, context, self._is_gone)
 
     def finish(self) -> None:
         """Close both ways."""
-        if self._upstream:
-            self._upstream.close()
+        self._line.close()
         with contextlib.suppress(OSError):
             super().finish()
 
     def do_POST(self) -> None:
         """Sort a request: a node's, the hub's own, or nobody's."""
         path = self.path
-        if path in _FLEET and self.command == "POST":
+        if path in PATHS and self.command == "POST":
             self._fleet(path)
         elif path.startswith("/foedus/"):
             self._own(path)
@@ -294,68 +231,40 @@ class _Exchange(BaseHTTPRequestHandler):
         body = self._body(self.server.gateway.body_limit_bytes)
         if body is None:
             return
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.gateway.route(Request(self.command, path, headers, body, self.client_address[0]))
+        request = Request(self.command, path, self._named(), body, self.client_address[0])
+        answer = self.server.gateway.route(request)
         self._reply(answer.status, answer.body, answer.content_type)
 
     def _fleet(self, path: str) -> None:
-        gateway, key = self.server.gateway, self.headers.get(_KEY_HEADER, "")
-        if path != _ACTIVATE and key not in gateway.superlink.keys:
+        gateway, fleet = self.server.gateway, self.server.gateway.fleet
+        key = self.headers.get(KEY_HEADER, "")
+        if path != ACTIVATE and key not in fleet.superlink.keys:
             self._refuse(401, "wire.node-refused", path)
             return
         body = self._body(_FLEET_LIMIT_BYTES)
         if body is None:
             return
-        if gateway.too_much(path, key, len(body)):
+        if fleet.too_much(path, key, len(body), gateway.message_limit_bytes):
             self._refuse(413, "wire.too-large", path)
             return
-        status, content_type, answer = self._forward(path, body)
-        if path == _ACTIVATE:
-            status, content_type, answer = self._let_in(key, body, (status, content_type, answer))
-        if path == _PULL and status == 200 and not answer:
-            gateway.wait_for_message(key)
-            status, content_type, answer = self._forward(path, body)
-        if status == 401 or (path == _ACTIVATE and status >= 400):
-            gateway.report("wire.node-refused", self.client_address[0], f"{path} {status}")
-        self._reply(status, answer, content_type)
-        if path in (_PUSH_MESSAGE, _PUSH_OBJECT) and status == 200 and gateway.is_whole(path, key, answer):
-            gateway.arrived(gateway.superlink.member_of(key))
+        answer = self._line.ask(path, key, self._named(), body)
+        if answer is None:
+            self.close_connection = True
+            return
+        if answer.status == 401 or (path == ACTIVATE and answer.status >= 400):
+            gateway.report("wire.node-refused", self.client_address[0], f"{path} {answer.status}")
+        self._reply(answer.status, answer.body, answer.content_type)
+        if answer.whole:
+            fleet.arrived(fleet.superlink.member_of(key))
 
-    def _let_in(self, key: str, body: bytes, first: tuple[int, str, bytes]) -> tuple[int, str, bytes]:
-        """The answer to a node that starts.
+    def _named(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
 
-        Flower refuses a node that it still takes to be connected, up to a minute after it was killed. This one has just
-        proved its key, so what was connected with that key is put out first, with the same proof.
-        """
-        gateway, link, answer = self.server.gateway, self.server.gateway.superlink, first
-        if key not in link.keys:
-            return answer
-        member = link.member_of(key)
-        if answer[0] >= 400 and self._forward(_DEACTIVATE, _deactivation(link.members[member]))[0] == 200:
-            answer = self._forward(_ACTIVATE, body)
-        if answer[0] == 200:
-            gateway.returned(member)
-        return answer
-
-    def _forward(self, path: str, body: bytes) -> tuple[int, str, bytes]:
-        """The SuperLink's answer; 503, which a SuperNode takes as a reason to try again, where it gives none."""
-        gateway = self.server.gateway
-        headers = {name: value for name, value in self.headers.items() if name.lower().startswith("flwr-")}
-        headers |= {"content-type": self.headers.get("content-type", ""), SECRET_HEADER: gateway.superlink.secret}
-        for _ in range(2):  # a kept connection may have been closed at the other end
-            try:
-                if self._upstream is None:
-                    self._upstream = HTTPSConnection(
-                        "127.0.0.1", gateway.superlink.port, timeout=_SUPERLINK_SECONDS, context=gateway._context
-                    )
-                self._upstream.request("POST", path, body, headers)
-                response = self._upstream.getresponse()
-                return response.status, response.headers.get("content-type", ""), response.read()
-            except (OSError, HTTPException):
-                if self._upstream:
-                    self._upstream.close()
-                self._upstream = None
-        return 503, "", b""
+    def _is_gone(self) -> bool:
+        """Whether the caller has left: it sends nothing while it waits, so what can be read is its end."""
+        look = select.poll()
+        look.register(self.connection, select.POLLIN)
+        return bool(look.poll(0))
 
     def _body(self, limit_bytes: int) -> bytes | None:
         """The whole body, or None after a refusal."""
@@ -387,10 +296,3 @@ class _Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _deactivation(node: int) -> bytes:
-    """Flower's request that ends a node's connection."""
-    from flwr.proto.fleet_pb2 import DeactivateNodeRequest
-
-    return bytes(DeactivateNodeRequest(node_id=node).SerializeToString())

@@ -27,6 +27,8 @@ _OPEN_PATHS = (
     "/v1/runtime/",
 )  # the Runtime API has Flower's own guard: a secret to take a task, then a token
 
+_RETRY_SECONDS = 5  # the longest pause of a node between two tries to reach the hub
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -83,12 +85,18 @@ def _serverapp(settings: dict[str, Any]) -> None:
 
 
 def _supernode(settings: dict[str, Any]) -> None:
+    from flwr.supercore.retry import http_retry
+    from flwr.supernode import start_client_internal as node
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
-    from foedus.wire.executor import run_client_tasks
+    from foedus.wire.executor import in_turn, run_client_tasks
 
     os.environ["FOEDUS_NODE_SOCKET"] = settings["socket"]
-    arguments = (settings["runtime"], Path(settings["secret_file"]))
+    received = threading.Semaphore(0)
+    node._pull_and_store_message = in_turn(node._pull_and_store_message, received)
+    # Flower's own longest pause, 20 s, would be added to each outage of the hub.
+    http_retry.MAX_RETRY_DELAY = _RETRY_SECONDS  # type: ignore[attr-defined]
+    arguments = (settings["runtime"], Path(settings["secret_file"]), received)
     threading.Thread(target=run_client_tasks, args=arguments, daemon=True).start()
     sys.argv = ["flower-supernode", *settings["arguments"]]
     flower_supernode()

@@ -33,6 +33,7 @@ _HOLD_SECONDS = 60.0  # longer than the hub holds a request
 _NODES_SECONDS = 1.0  # how often the list of connected nodes is read
 _NODE_UNAVAILABLE = 5
 _LOOK_SECONDS = 5.0  # how often Flower's own answers for nodes that are not connected are looked for
+_SWEEP_SECONDS = 30.0  # how often every answer is looked for: who tells of one, or takes it, may fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ def pump(grid: Grid, ask: Ask) -> None:
     sent: dict[str, _Sent] = {}  # by Flower's message id
     looking: set[str] = set()
     online: list[int] = []
-    read_at = looked_at = time.monotonic() - _LOOK_SECONDS
+    read_at = looked_at = swept_at = time.monotonic()
     while True:
-        if time.monotonic() - read_at >= _NODES_SECONDS:
+        if not online or time.monotonic() - read_at >= _NODES_SECONDS:
             online, read_at = sorted(grid.get_node_ids()), time.monotonic()
         orders, _ = unpack(ask(pack({"kind": "next", "online": online})))
         if orders["stop"]:
@@ -73,8 +74,10 @@ def pump(grid: Grid, ask: Ask) -> None:
                 _take(grid, ask, sent, identifier, set())
         if time.monotonic() - looked_at >= _LOOK_SECONDS:
             looked_at = time.monotonic()
+            sweep = looked_at - swept_at >= _SWEEP_SECONDS
+            swept_at = looked_at if sweep else swept_at
             for identifier, letter in list(sent.items()):
-                if letter.node not in online and identifier not in looking:
+                if (sweep or letter.node not in online) and identifier not in looking:
                     _take(grid, ask, sent, identifier, looking)
 
 

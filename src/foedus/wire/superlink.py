@@ -89,6 +89,10 @@ class SuperLink:
         return self.folder / "secret"
 
     @property
+    def _run_file(self) -> Path:
+        return self.folder / "run"
+
+    @property
     def members(self) -> Mapping[str, int]:
         """The registered members and their nodes' numbers."""
         return {member: int(entry["node"]) for member, entry in self._members.items()}
@@ -146,7 +150,7 @@ class SuperLink:
                 self._write_members()
 
     def submit(self) -> int:
-        """Start a Flower run of the wire's own app; gives the run's number.
+        """Start a Flower run of the wire's own app, and end the one before it; gives the run's number.
 
         Raises:
             RunError: `wire.run-refused`.
@@ -154,16 +158,23 @@ class SuperLink:
         from flwr.proto.control_pb2 import StartRunRequest
         from flwr.proto.fab_pb2 import Fab
 
+        self.stop()
         bundle = Fab(hash_str=fab.digest(), content=fab.bundle())
         with self._control("wire.run-refused", "") as control:
-            return int(control.StartRun(StartRunRequest(fab=bundle)).run_id)
+            run = int(control.StartRun(StartRunRequest(fab=bundle)).run_id)
+        write_atomic(self._run_file, str(run).encode(), mode=0o600)
+        return run
 
-    def stop(self, run: int) -> None:
-        """End a Flower run; one that has ended already is left as it is."""
+    def stop(self) -> None:
+        """End the Flower run that was started last, by this process or by one that was killed, with its messages."""
         from flwr.proto.control_pb2 import StopRunRequest
 
+        if not self._run_file.exists():
+            return
+        run = int(self._run_file.read_text())
         with contextlib.suppress(RunError), self._control("wire.run-refused", "") as control:
             control.StopRun(StopRunRequest(run_id=run))
+        self._run_file.unlink()
 
     def revive(self, *, start_seconds: float = 60.0) -> None:
         """Start the process again on the same port and state, where it has died."""
