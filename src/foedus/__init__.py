@@ -33,7 +33,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'foedus' has no attribute {name!r}")
-    with import_module("foedus.api.extra").needs_training(f"foedus.{name}"):
+    with import_module("foedus.api.extra").needs(f"foedus.{name}"):
         value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

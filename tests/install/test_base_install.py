@@ -203,7 +203,7 @@ def test_parties_found_a_consortium_and_sign_without_the_training_extra(foedus, 
 
 
 @pytest.mark.parametrize("command", ["run start", "demo"])
-def test_what_needs_training_names_the_extra(foedus, command):
+def test_what_needs_names_the_extra(foedus, command):
     assert foedus("new", "first", "--practice", "2").returncode == 0
     done = foedus(*command.split(), "--workspace", "first/hub", "--json")
     told = json.loads(done.stdout)

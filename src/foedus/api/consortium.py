@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from foedus.api.documents import Accord, head
+from foedus.api.reports import Report, report_of_run
 from foedus.api.show import Page, Table, View, rounded
 from foedus.api.trust import Release
 from foedus.core.clock import now
@@ -24,7 +25,7 @@ from foedus.ledger.consortium import RunState
 from foedus.practice import draft_from_run, found, open_practice, publish, register, run_here
 from foedus.records import evidence
 from foedus.release import desk
-from foedus.track.event import Report
+from foedus.track.event import Report as Hear
 from foedus.workspace import collect_acts, open_workspace
 from foedus.workspace.folder import PAGE
 
@@ -209,7 +210,7 @@ class Practice:
         name: str | None = None,
         *,
         workers: int | None = None,
-        report: Report = lambda _: None,
+        report: Hear = lambda _: None,
     ) -> Outcome:
         """Carry a run to its end: the one of this name, the one that is open, or a new one. Killed, it goes on.
 
@@ -233,6 +234,13 @@ class Practice:
             raise CallerError("api.no-credit", run=name)
         return CreditReport(evidence.CreditReport.from_bytes(self._practice.hub.objects.get(named)))
 
+    def report(self, run: str | None = None) -> Report:
+        """The report of a finished run, the newest by default: what was agreed, each round, figures, credit.
+
+        Raises: CallerError `api.no-run`.
+        """
+        return report_of_run(self._practice.hub, self._evidence(run)[0])
+
     def release(self, version: str, *, run: str | None = None, name: str | None = None) -> Release:
         """Gates, the vote of every member, publication. A member that finds a gate not met does not approve.
 
@@ -249,7 +257,7 @@ class Practice:
         ]
         desk.collect_ballots(practice.hub, made.folder, ballots, passphrase=secret)
         publish(practice, made.folder)
-        return Release(made.folder, anchor=self.anchor)
+        return Release(made.folder, anchor=self.anchor, workspace=practice.hub.folder)
 
     def _evidence(self, run: str | None) -> tuple[str, str]:
         """A run that was examined, and the digest of what was measured."""
@@ -266,7 +274,7 @@ class Demo(View):
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
         self.practice = Practice(ending.folder)
-        self.release = Release(ending.bundle, anchor=ending.anchor)
+        self.release = Release(ending.bundle, anchor=ending.anchor, workspace=_hub_of(ending.folder))
 
     def __repr__(self) -> str:
         return f"Demo({str(self.ending.folder)!r})"

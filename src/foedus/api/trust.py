@@ -5,13 +5,15 @@ is enough for all but the asking.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foedus.accord import open_accord
 from foedus.api.documents import Accord, Card, Verdicts
-from foedus.api.extra import needs_training
+from foedus.api.extra import needs
+from foedus.api.reports import Report, events_of, looked_at
 from foedus.api.show import Page, Table, View
 from foedus.core.checks import Check
 from foedus.core.clock import now
@@ -24,6 +26,10 @@ from foedus.records.base import Record
 from foedus.release import verify as room
 from foedus.release.bundle import opened
 from foedus.release.propose import open_card
+from foedus.report.audit import audit
+from foedus.report.certificate import certificate
+from foedus.report.released import Released
+from foedus.report.statement import statement
 
 if TYPE_CHECKING:
     from foedus.serve.predict import Predictor
@@ -112,7 +118,7 @@ def verify(
         raise CallerError("verify.bad-anchor", got=anchor[:100])
     seen = room.verify_bundle(Path(path), anchor=anchor, at=at or now(), allow_stale=allow_stale)
     if replay is not None:
-        with needs_training("replay"):
+        with needs("replay"):
             from foedus.replay import replay_check
         with opened(Path(path)) as folder:
             seen = room.with_replay(seen, replay_check(folder, Path(replay)))
@@ -122,6 +128,8 @@ def verify(
 class Release(View):
     """A release on disk. Its anchor is what `verify` and `predict` start from; it never comes from the release itself.
 
+    `workspace`: a party's folder, where there is one: reports then rest on its newer ledger and on what it keeps.
+
     >>> release = foedus.Release("my-consortium/hub/releases/bank-intents-1.0.foedus", anchor=practice.anchor)
     >>> release.verify()
     Verification(outcome='verified', code='verified', checks=...)
@@ -129,9 +137,10 @@ class Release(View):
     ['card', 'loan']
     """
 
-    def __init__(self, path: str | Path, *, anchor: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, anchor: str | None = None, workspace: str | Path | None = None) -> None:
         self.path = Path(path).absolute()
         self.anchor = anchor
+        self.workspace = Path(workspace).absolute() if workspace else None
         self._predictor: Predictor | None = None
 
     def __repr__(self) -> str:
@@ -169,12 +178,49 @@ class Release(View):
             found = sorted((folder / "cards").glob("*.json"))
             return {one.stem: Card(open_card(read_bytes(one)), practice=practice) for one in found}
 
+    def certificate(self) -> Report:
+        """Its certificate, one page: approvals, gates, validity. Raises as `accord`."""
+        return Report(certificate(self._looked()))
+
+    def statement(self, member: str) -> Report:
+        """What a member brought to it: its credit, and how the sum comes out.
+
+        Raises: as `accord`; CallerError `report.no-such-member`, `report.no-credit`, `report.credit-withheld`.
+        """
+        released = self._looked()
+        run = released.proposal.run if released.proposal else ""
+        return Report(statement(released, member, events=events_of(self.workspace, run)))
+
+    def audit(self, *, auditor: str = "", replay: str | Path | None = None) -> Report:
+        """Its audit report, of a refused release too: findings, controls with evidence, lineage, the verification.
+
+        Args:
+            auditor: who answers for the report.
+            replay: a folder of replies to recompute the run from; needs training.
+        """
+        released = self._looked()
+        if replay is not None and not released.seen.failures:
+            with needs("replay"):
+                from foedus.replay import replay_check
+            with opened(self.path) as folder:
+                lines = list(replay_check(folder, Path(replay)))
+            released = replace(released, seen=room.with_replay(released.seen, lines))
+        return Report(audit(released, auditor=auditor, rerun=[self._command(replay)]))
+
     def page(self) -> Page:
         """As its verification: a release shows nothing of itself that was not checked."""
         return self.verify().page()
 
+    def _looked(self) -> Released:
+        return looked_at(self.path, anchor=self.anchor, workspace=self.workspace)
+
+    def _command(self, replay: str | Path | None) -> str:
+        """With what a third party verifies it again."""
+        anchor = f" --anchor {self.anchor}" if self.anchor else ""
+        return f"foedus verify {self.path}{anchor}" + (f" --replay {replay}" if replay else "")
+
     def _verified(self) -> Predictor:
-        with needs_training("Release.predict"):
+        with needs("Release.predict"):
             from foedus.serve.predict import load_predictor
         seen = self._sound()
         if seen.consortium is None or seen.proposal is None:
