@@ -12,25 +12,32 @@ from foedus.cli.watch import watching
 
 if TYPE_CHECKING:
     from foedus.search import Found
+    from foedus.track.event import Report
 
 __all__ = ["tune"]
+
+_LOOK_SECONDS = 0.5
 
 
 def tune(
     workers: Annotated[int | None, typer.Option(help="Processes to work on; by default one a core.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="inprocess (default), or flower: over many machines, by the hub.")
+    ] = None,
 ) -> None:
     """Try settings across the federation, trial by trial; a search that was interrupted goes on with the next."""
+    from foedus.core.errors import CallerError
     from foedus.core.messages import say
-    from foedus.practice import open_practice, tune_here
     from foedus.track.words import loss_text
     from foedus.workspace import open_workspace
 
     here = shell()
     hub = open_workspace(here.workspace)
     hub.require("coordinator")
-    practice = open_practice(here.workspace, passphrase=known(None))
+    if engine not in (None, "inprocess", "flower"):
+        raise CallerError("run.unknown-engine", got=engine)
     with watching() as report:
-        found = tune_here(practice, workers=workers, report=report)
+        found = _in_hub(report) if engine == "flower" else _here(workers, report)
     _table(found)
     best = found.best
     if best is not None:
@@ -51,6 +58,27 @@ def tune(
     here.result("run.tune", {"trials": trials, "best": best.trial.number if best else None})
     if best is not None:
         here.next(f"foedus accord amend {hub.draft}{here.at()}")
+
+
+def _here(workers: int | None, report: Report) -> Found:
+    """The search in this process, which holds every key."""
+    from foedus.practice import open_practice, tune_here
+
+    return tune_here(open_practice(shell().workspace, passphrase=known(None)), workers=workers, report=report)
+
+
+def _in_hub(report: Report) -> Found:
+    """The search in the hub's process; an interrupt here leaves it going there."""
+    from time import sleep
+
+    from foedus.core.messages import say
+    from foedus.hub.follow import follow_search
+
+    try:
+        return follow_search(shell().workspace, report=report, pause=lambda: sleep(_LOOK_SECONDS))
+    except KeyboardInterrupt:
+        shell().note(say("search.follow"))
+        raise
 
 
 def _table(found: Found) -> None:

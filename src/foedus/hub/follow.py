@@ -1,19 +1,25 @@
-"""A run that the hub carries, seen from `foedus run`: begun through the control socket, followed in its events."""
+"""A run or a search that the hub carries, seen from `foedus run`: begun through the control socket, followed in its
+events.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from foedus.core.errors import CallerError, RunError
 from foedus.hub import control
+from foedus.ledger.consortium import RunState
 from foedus.records.evidence import CreditReport, Examination
 from foedus.records.release import Snapshot
-from foedus.run import Outcome
+from foedus.records.tune import Trial
+from foedus.run import Outcome, Prune
+from foedus.search import Found, search, trial_name
 from foedus.track.event import Report
 from foedus.track.kept import EVENTS, read_events
 from foedus.workspace import consortium, open_workspace
 
-__all__ = ["follow"]
+__all__ = ["follow", "follow_search"]
 
 
 def follow(
@@ -42,6 +48,41 @@ def follow(
     if standing["ended"]:
         raise control.told_error(standing["ended"])
     return _outcome(folder, run)
+
+
+def follow_search(folder: Path, *, report: Report, pause: Callable[[], None]) -> Found:
+    """Have the hub carry the search of the accord in force, and tell what happens until it ends; who follows may leave
+    without ending it.
+
+    Raises:
+        CallerError: `search.no-clause`.
+        RunError: `hub.not-up`, also when the hub goes away meanwhile; `hub.busy`.
+        FoedusError: with what the search ended, as `search.search`.
+    """
+    accord = consortium(open_workspace(folder)).accord
+    if accord is None or accord.tune is None:
+        raise CallerError("search.no-clause", accord=accord.digest if accord else "–")
+    trials = range(1, accord.tune.trials + 1)
+    paths = [folder / "runs" / trial_name(accord, number) / EVENTS for number in trials]
+    offsets = {path: path.stat().st_size if path.exists() else 0 for path in paths}
+    control.ask(folder, "search")
+    while True:
+        standing = control.ask(folder, "searching")
+        for path in paths:
+            events, offsets[path] = read_events(path, offsets[path])
+            for event in events:
+                report(event)
+        if not standing["running"]:
+            break
+        pause()
+    if standing["ended"]:
+        raise control.told_error(standing["ended"])
+    return search(consortium(open_workspace(folder)), accord, _none_is_left)
+
+
+def _none_is_left(name: str, trial: Trial, _: Prune) -> RunState:
+    """No trial is carried here: the hub said that it has carried them all."""
+    raise RunError("search.not-carried", run=name, number=trial.number)
 
 
 def _outcome(folder: Path, name: str) -> Outcome:

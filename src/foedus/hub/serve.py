@@ -1,9 +1,10 @@
-"""The hub's process, and the one run that it carries at a time.
+"""The hub's process, and the one run, or search of settings trial by trial, that it carries at a time.
 
     up → certificates, SuperLink, gateway → the run that was open when the hub last ended → requests to start another
 
 The run is `run.run`, in a thread of this process, with the coordinator's own ledger, key and store. `hub/run` names it
-while it is carried: a hub that was killed finds it there and goes on from the last closed round, with a new Flower run.
+while it is carried: a hub that was killed finds it there and goes on from the last closed round, with a new Flower run;
+`hub/search` says the same of a search.
 What is refused meanwhile is counted, and stands in the ledger once the round is closed.
 """
 
@@ -12,36 +13,34 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from foedus.core.clock import Clock, now
-from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
+from foedus.core.errors import CallerError, FoedusError, RunError
 from foedus.core.files import read_text, write_atomic
 from foedus.hub import control
 from foedus.hub.carrier import Answer, Carrier, OverFlower, Refused
 from foedus.hub.nodes import node_keys
 from foedus.hub.reception import Reception
 from foedus.hub.refusals import Refusals
-from foedus.ledger.consortium import Consortium
-from foedus.records.acts import CloseRound, EnterEvidence
-from foedus.records.base import Record
+from foedus.hub.work import Ready, ready
+from foedus.ledger.consortium import RunState
 from foedus.records.membership import HubAddress, HubPage, NodeKey
-from foedus.run import Hall, next_name, run, start_of
+from foedus.records.tune import Trial
+from foedus.run import Prune, next_name, run, run_trial
+from foedus.search import search
 from foedus.track.event import Event, Report
 from foedus.track.kept import EVENTS
 from foedus.workspace import (
     OwnLedger,
     Workspace,
-    collect_acts,
     open_workspace,
-    pending,
     private_key,
-    readable_private_keys,
     socket_folder,
-    working,
 )
 
 __all__ = ["DEFAULT_PORT", "Hub", "Start"]
@@ -76,6 +75,7 @@ class Hub:
     _name: str | None = None
     _begun: bool = False
     _ended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _search_ended: dict[str, Any] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _entered: float = field(default_factory=time.monotonic)
 
@@ -162,8 +162,8 @@ class Hub:
 
     @property
     def running(self) -> str | None:
-        """The run that is being carried."""
-        return self._name if self._thread is not None and self._thread.is_alive() else None
+        """The run that is being carried; empty where a search is between two trials."""
+        return self._name or "" if self._thread is not None and self._thread.is_alive() else None
 
     def start(self, name: str | None = None, proposal: str | None = None) -> str:
         """Begin to carry a run: the one of this name, the one that is open, or a new one, which may carry out an
@@ -172,20 +172,16 @@ class Hub:
         Raises: RunError: `hub.busy` while it carries another.
         """
         with self._lock:
-            if self._carrier is None:
-                raise RunError("hub.not-up", folder=str(self.workspace.folder))
-            if (current := self.running) is not None:
-                if name in (None, current):
-                    return current
-                raise RunError("hub.busy", run=current)
-            name = name or next_name(self._ledger().state())
-            self._ended.pop(name, None)
-            (self.workspace.folder / "runs" / name / "stop").unlink(missing_ok=True)
-            write_atomic(self._marker, f"{name} {proposal or ''}".strip().encode())
-            self._name = name
-            self._thread = threading.Thread(target=self._carry, args=(name, proposal), daemon=True, name=f"run {name}")
-            self._thread.start()
-            return name
+            current = self.running
+            if current and name in (None, current) and not self.searching:
+                return current
+            self._require_free()
+            chosen = name or next_name(self._ledger().state())
+            self._ended.pop(chosen, None)
+            (self.workspace.folder / "runs" / chosen / "stop").unlink(missing_ok=True)
+            write_atomic(self._marker, f"{chosen} {proposal or ''}".strip().encode())
+            self._occupy(chosen, lambda: self._carry(chosen, proposal))
+            return chosen
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until the run that is carried has ended, at most so long."""
@@ -196,6 +192,8 @@ class Hub:
         if self._marker.exists():
             name, _, proposal = read_text(self._marker, limit_bytes=200).partition(" ")
             self.start(name, proposal or None)
+        elif self._search_marker.exists():
+            self.search()
 
     def _carry(self, name: str, proposal: str | None) -> None:
         self._begun = False
@@ -206,50 +204,76 @@ class Hub:
             self._ended[name] = control.error_of(error)
             if not self._begun:  # the run itself tells how it ended
                 self.report(Event("ended", {"run": name, "code": error.code, "fields": {}}))
-        except Exception as error:  # noqa: BLE001 - a bug in a run must not end the hub, and must be seen
-            self.report(Event("hub-fault", {"run": name, "trace": traceback.format_exc()}))
-            fields = {"kind": type(error).__name__, "message": str(error)[:300], "where": name}
-            self._ended[name] = control.error_of(FoedusError("cli.bug", **fields))
+        except Exception as error:  # noqa: BLE001 - told as a fault
+            self._ended[name] = self._fault(name, error)
         self._marker.unlink(missing_ok=True)
         self.refusals.enter(self._ledger().record)
 
     def _run(self, name: str, proposal: str | None) -> None:
-        import torch
-
-        from foedus.accord import compile_plan
-        from foedus.state.base import open_base
-
-        hub = self.workspace
-        with working(hub):
-            ledger = self._ledger()
-            collect_acts(hub, pending(hub), passphrase=self.passphrase, clock=self.clock)
-            state = ledger.state()
-            accord = state.accord
-            if accord is None:
-                missing = sorted({one for digest in state.accords for one in state.unsigned(digest)})
-                raise RunError("run.no-accord", missing=", ".join(missing) or "–")
-            readable = [one for one in readable_private_keys(hub.folder) if accord.member(one)]
-            if accord.custody == "separate" and len(readable) > 1:
-                raise IdentityError("hub.keys-readable", readable=", ".join(readable))
-            base = open_base(accord.base.source, accord.base.pin)
-            torch.set_num_threads(1)  # the start state's bits, as everywhere
-            start, _ = start_of(accord, compile_plan(accord), base=base)
-            assert self._carrier is not None  # noqa: S101 - `start` saw to it
-            engine = self._carrier.engine()
-            hall = Hall(
-                ledger=_Noting(ledger, self.refusals, name),
-                act=private_key(hub, "act", public=state.key(hub.party, "act"), passphrase=self.passphrase),
-                store=hub.objects,
-                folder=hub.folder / "runs" / name,
-                clock=self.clock,
-                report=self._watch,
-                elsewhere={key.member: _machine(key) for key in node_keys(hub)},
-            )
+        with self._ready() as here, here.carrying(name) as (hall, engine):
             self._begun = True
-            try:
-                run(hall, name, engine=engine, start=start, carried="flower", proposal=proposal)
-            finally:
-                engine.close()
+            run(hall, name, engine=engine, start=here.start, carried="flower", proposal=proposal)
+
+    def _ready(self) -> AbstractContextManager[Ready]:
+        assert self._carrier is not None  # noqa: S101 - `_occupy` saw to it
+        return ready(self.workspace, self._ledger(), self._carrier, self.refusals, report=self._watch)
+
+    # ── searches ─────────────────────────────────────────────────────────────
+
+    def search(self) -> None:
+        """Begin to carry the search of the accord in force, from wherever it stands; again changes nothing.
+
+        Raises: RunError: `hub.busy` while it carries a run.
+        """
+        with self._lock:
+            if self.searching:
+                return
+            self._require_free()
+            write_atomic(self._search_marker, b"")
+            self._search_ended = None
+            self._occupy(None, self._search)
+
+    @property
+    def searching(self) -> bool:
+        """Whether a search is being carried."""
+        return self.running is not None and self._search_marker.exists()
+
+    def _search(self) -> None:
+        def carry(name: str, trial: Trial, prune: Prune) -> RunState:
+            self._name = name
+            (self.workspace.folder / "runs" / name / "stop").unlink(missing_ok=True)
+            with here.carrying(name) as (hall, engine):
+                return run_trial(hall, name, trial, engine=engine, start=here.start, prune=prune, carried="flower")
+
+        try:
+            with self._ready() as here:
+                search(here.ledger.state(), here.accord, carry)
+            self._search_ended = {}
+        except FoedusError as error:
+            self._search_ended = control.error_of(error)
+        except Exception as error:  # noqa: BLE001 - as in a run
+            self._search_ended = self._fault(self._name or "", error)
+        self._search_marker.unlink(missing_ok=True)
+        self.refusals.enter(self._ledger().record)
+
+    # ── what is carried ──────────────────────────────────────────────────────
+
+    def _require_free(self) -> None:
+        if self._carrier is None:
+            raise RunError("hub.not-up", folder=str(self.workspace.folder))
+        if (current := self.running) is not None:
+            raise RunError("hub.busy", run=current or "–")
+
+    def _occupy(self, name: str | None, work: Callable[[], None]) -> None:
+        self._name = name
+        self._thread = threading.Thread(target=work, daemon=True, name=name or "search")
+        self._thread.start()
+
+    def _fault(self, name: str, error: Exception) -> dict[str, Any]:
+        """A bug in a run must not end the hub, and must be seen."""
+        self.report(Event("hub-fault", {"run": name, "trace": traceback.format_exc()}))
+        fields = {"kind": type(error).__name__, "message": str(error)[:300], "where": name}
+        return control.error_of(FoedusError("cli.bug", **fields))
 
     def _watch(self, event: Event) -> None:
         """Tell on what happens; a reply that does not hold is something refused, by the name of its member."""
@@ -266,6 +290,11 @@ class Hub:
                 return self._started(name or None, proposal or None)
             case {"ask": "standing", "run": str(name)} if len(request) == 2:
                 return {"running": self.running == name, "ended": self._ended.get(name)}
+            case {"ask": "search"} if len(request) == 1:
+                self.search()
+                return {}
+            case {"ask": "searching"} if len(request) == 1:
+                return {"running": self.searching, "ended": self._search_ended}
         raise CallerError("hub.no-such-path", got=str(request)[:100])
 
     def _started(self, name: str | None, proposal: str | None) -> Mapping[str, Any]:
@@ -302,27 +331,6 @@ class Hub:
     def _marker(self) -> Path:
         return self.workspace.folder / "hub" / "run"
 
-
-def _machine(key: NodeKey) -> str:
-    """What the bits of a member's training depend on, as its node said."""
-    return ", ".join(f"{name} {value}" for name, value in sorted(key.numerics.items())) or "–"
-
-
-@dataclass(frozen=True, slots=True)
-class _Noting:
-    """The coordinator's ledger; when a round is closed, what was refused in it follows."""
-
-    ledger: OwnLedger
-    refusals: Refusals
-    run: str
-
-    def state(self) -> Consortium:
-        return self.ledger.state()
-
-    def record(self, record: Record, objects: Iterable[bytes] = ()) -> None:
-        self.ledger.record(record, objects)
-        match record:
-            case CloseRound():
-                self.refusals.enter(self.ledger.record, run=self.run, round=record.round)
-            case EnterEvidence():
-                self.refusals.enter(self.ledger.record, run=self.run, round=self.state().runs[self.run].round + 1)
+    @property
+    def _search_marker(self) -> Path:
+        return self.workspace.folder / "hub" / "search"
