@@ -2,6 +2,8 @@
 
 import json
 from datetime import timedelta
+from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,12 +17,14 @@ from foedus.core.parcel import Parcel
 from foedus.hub import candidates
 from foedus.hub.reception import PREFIX, Turnstile
 from foedus.records.door import Candidate, CandidateFile
+from foedus.records.evidence import Examination
 from foedus.release.desk import approve_draft, publish_release
-from foedus.release.paper import paper_of
+from foedus.release.paper import paper_of, side_by_side
 from foedus.release.verify import verify_bundle
-from foedus.resident.candidate import fetch_candidate, find_proposal, open_proposals
+from foedus.resident.candidate import fetch_candidate, fetch_evidence, find_proposal, open_proposals
 from foedus.resident.join import sync
 from foedus.resident.link import Link
+from gates.hand_made import figure
 
 
 @pytest.fixture
@@ -53,6 +57,37 @@ def test_every_member_fetches_verifies_votes_and_the_release_verifies(met):
     seen = verify_bundle(met.draft.folder, anchor=met.state().anchor, at=met.door.at)
     assert seen.outcome == "verified"
     assert met.door.refused == []
+
+
+def test_the_evidence_of_a_release_is_taken_by_its_digest_and_nothing_else_is(met):
+    workspace, act = home(met), met.act("bank-a")
+    wanted = met.draft.proposal.evidence
+    workspace.objects.path(wanted).unlink(missing_ok=True)
+
+    def lies(member, proposal, file, offset, key):
+        return b"" if offset else b"another examination"
+
+    fetch_evidence(workspace, SimpleNamespace(part=lies), met.digest, act=act)
+    assert wanted not in workspace.objects
+    fetch_evidence(workspace, met.link(), None, act=act)
+    fetch_evidence(workspace, met.link(), "sha256:" + "0" * 64, act=act)
+    fetch_evidence(workspace, met.link(), met.digest, act=act)
+    assert Examination.from_bytes(workspace.objects.get(wanted)).run == "r1"
+
+
+def test_a_draft_stands_beside_the_release_in_force_figure_by_figure(met):
+    draft = [
+        figure("federated", None, "0.8", "0.9", "0.95"), figure("federated", "bank-a", "0.7", "0.8", "0.9"),
+        figure("alone", "bank-a", "0.6", "0.7", "0.8"), figure("difference", "bank-a", "0.05", "0.1", "0.2"),
+    ]  # fmt: skip
+    current = [figure("federated", None, "0.7", "0.85", "0.9"), figure("difference", None, "0", "0.1", "0.2")]
+    whole, member = side_by_side(draft, current)
+    assert (whole.member, whole.change, whole.harm) == (None, Fraction("0.05"), None)
+    assert (member.member, member.current, member.change, member.harm.estimate) == ("bank-a", None, None, "0.1")
+    paper = looked_at(met, fetched(met))
+    assert [one.member for one in paper.beside] == [None] * len(paper.beside)
+    assert all(one.current is None for one in paper.beside)
+    assert paper.beside[0].draft.estimate == "0.98"
 
 
 def test_what_is_shown_begins_with_what_failed_and_cannot_be_approved(tmp_path):

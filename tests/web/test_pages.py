@@ -130,8 +130,8 @@ def test_a_run_shows_rounds_members_figures_verdicts_and_credit():
         "Done",
         "federated − alone",
         "utility",
-        "no-harm",
-        "artefact",
+        "no harm",
+        "files",
         "run export-replies",
     ):
         assert words in text, words

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, assert_never
 
-from foedus.core.messages import say
+from foedus.core.messages import catalogue, language, say
 from foedus.records import terms
 from foedus.records.accord import Accord, Participation, needed
 from foedus.records.base import decimal
@@ -210,9 +210,9 @@ def _gates(accord: Accord) -> Iterator[str]:
     for gate in accord.gates:
         match gate:
             case terms.Utility():
-                yield _say("gate-utility", metric=gate.metric, minimum=gate.minimum, min_n=gate.min_n)
+                yield _say("gate-utility", metric=_metric(gate.metric), minimum=gate.minimum, min_n=gate.min_n)
             case terms.NoHarm():
-                yield _say("gate-no-harm", metric=gate.metric, margin=gate.margin, min_n=gate.min_n)
+                yield _say("gate-no-harm", metric=_metric(gate.metric), margin=gate.margin, min_n=gate.min_n)
             case terms.Artefact():
                 yield _say("gate-artefact", max_bytes=gate.max_bytes)
             case _:
@@ -282,4 +282,9 @@ def _share(basis_points: int) -> str:
 
 
 def _count(quorum: str, accord: Accord) -> dict[str, Any]:
-    return {"needed": needed(quorum, len(accord.members)), "count": len(accord.members), "quorum": quorum}
+    said = say("accord.explain.quorum-all") if quorum == "all" else quorum
+    return {"needed": needed(quorum, len(accord.members)), "count": len(accord.members), "quorum": said}
+
+
+def _metric(name: str) -> str:
+    return str(catalogue("gates", language())["metric"].get(name, name))

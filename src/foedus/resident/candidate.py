@@ -11,12 +11,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from foedus.core.digest import hex_of, sha256_file
-from foedus.core.errors import CallerError, RunError, VerifyError
+from foedus.core.digest import hex_of, sha256, sha256_file
+from foedus.core.errors import CallerError, FoedusError, RunError, VerifyError
 from foedus.core.keys import PrivateKey
 from foedus.ledger.consortium import Consortium, ProposalState
 from foedus.records.door import Candidate, CandidateFile
@@ -24,7 +25,7 @@ from foedus.release.bundle import LIMIT_BYTES, LIMIT_FILES, files_of, require_pa
 from foedus.resident.link import Link
 from foedus.workspace import Workspace, consortium
 
-__all__ = ["Progress", "fetch_candidate", "find_proposal", "open_proposals"]
+__all__ = ["Progress", "fetch_candidate", "fetch_evidence", "find_proposal", "open_proposals"]
 
 Progress = Callable[[int, int], None]
 """`progress(done, total)` in bytes."""
@@ -86,6 +87,22 @@ def fetch_candidate(
             raise VerifyError("link.other-candidate", expected=proposal, got=got)
         return folder
     raise RunError("link.candidate-moves", hub=link.hub.address)
+
+
+def fetch_evidence(workspace: Workspace, link: Link, proposal: str | None, *, act: PrivateKey) -> None:
+    """Take the evidence of a release into this member's objects, where its ledger names one and the hub gives it.
+
+    Its digest stands in the ledger, so another one is not taken. Without it the figures of that release are not shown.
+    """
+    release = consortium(workspace).proposals.get(proposal or "")
+    if proposal is None or release is None or (wanted := release.proposal.evidence) in workspace.objects:
+        return
+    data = b""
+    with suppress(FoedusError):
+        while len(data) < LIMIT_BYTES and (part := link.part(workspace.party, proposal, wanted, len(data), act)):
+            data += part
+    if sha256(data) == wanted:
+        workspace.objects.put(data)
 
 
 @dataclass(frozen=True, slots=True)

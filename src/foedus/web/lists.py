@@ -24,7 +24,7 @@ from foedus.web.frame import page
 
 __all__ = ["MOST", "Column", "Table", "answer", "asked_page", "listed", "paged", "sorted_by"]
 
-Kind = Literal["text", "count", "figure", "instant", "digest", "status", "size", "names"]
+Kind = Literal["text", "count", "figure", "instant", "digest", "status", "size", "names", "note", "engine"]
 SIZE, MOST = 50, 500
 
 Row = Mapping[str, Any]
@@ -35,7 +35,8 @@ class Column:
     """A column: the key of its value in a row, how it is written, and where a cell leads.
 
     Its head is the message `web.column.<key>`, or `head`. With `words`, a value is written by the message of its name
-    below that key; a `status` is so as a chip. `sorts` is the name under which it can be sorted; empty: it cannot.
+    below that key; a `status` is so as a chip. A `note` is one on an act, of the kind that stands in its row. `sorts`
+    is the name under which it can be sorted; empty: it cannot.
     """
 
     key: str

@@ -18,7 +18,7 @@ from foedus.serve.watch.show import proposed_runs, shown_alerts, shown_looks
 from foedus.web.boards import told
 from foedus.web.pages.serving import is_served
 from foedus.web.site import Site
-from foedus.web.words import figure
+from foedus.web.words import figure, metric_name
 
 __all__ = ["Step", "loop"]
 
@@ -149,7 +149,9 @@ def _after(site: Site, state: Consortium) -> Iterator[Step]:
     proposed = [one for one in proposed_runs(state) if one.standing in ("open", "approved", "running")]
     if proposed:
         gain = proposed[0].gain
-        detail = _say("next-gain", metric=gain.metric, now=figure(gain.now), expected=figure(gain.expected))
+        detail = _say(
+            "next-gain", metric=metric_name(gain.metric), now=figure(gain.now), expected=figure(gain.expected)
+        )
         yield Step("next", "/monitoring", "run", say(f"web.proposed.{proposed[0].standing}"), detail)
     else:
         yield Step("next", "/monitoring", "off", _say("next-none"))

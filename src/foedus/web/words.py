@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -16,11 +17,16 @@ __all__ = [
     "age",
     "count",
     "day",
+    "engine_name",
     "figure",
     "fingerprint",
+    "gate_name",
     "instant",
+    "metric_name",
+    "note_text",
     "percent",
     "reason",
+    "said",
     "seconds",
     "short",
     "size_text",
@@ -81,6 +87,41 @@ def age(value: str | None, at: datetime) -> str:
     return day(value)
 
 
+def metric_name(metric: str) -> str:
+    """What a metric is called; its own name where the catalogue has none."""
+    return str(catalogue("gates", language())["metric"].get(metric, metric))
+
+
+def gate_name(gate: str) -> str:
+    """What a gate is called; its own name where the catalogue has none."""
+    return str(catalogue("gates", language())["gate"].get(gate, gate))
+
+
+def engine_name(engine: str) -> str:
+    """How asks travelled; the engine's own name where the catalogue has none."""
+    return say(f"web.engine.{engine}") if engine in catalogue("web", language())["engine"] else engine
+
+
+def note_text(kind: str, note: str) -> str:
+    """The index's note on an act in words: of a vote its matter and choice, of a run its outcome or engine. All other
+    notes are names and reasons, as they were signed.
+    """
+    match kind, note.split(" "):
+        case "vote.cast", [matter, choice]:
+            return f"{say(f'web.matter.{matter}')} · {say(f'web.choice.{choice}')}"
+        case "vote.close", [matter, outcome]:
+            return f"{say(f'web.matter.{matter}')} · {say(f'web.vote-outcome.{outcome}')}"
+        case "run.close", [outcome]:
+            return say(f"web.outcome.{outcome}")
+        case "run.open", [engine]:
+            return engine_name(engine)
+        case "key.rotate", [purpose]:
+            return say(f"web.key.{purpose}")
+        case "key.replace", [member, purpose]:
+            return f"{member} · {say(f'web.key.{purpose}')}"
+    return note
+
+
 def reason(code: str) -> str:
     """Why a gate said what it said; the code itself where the catalogue has no words for it."""
     return str(catalogue("gates", language())["reason"].get(code, code))
@@ -111,6 +152,11 @@ def tone(value: str) -> str:
     return next((name for name, values in _TONES.items() if value in values), "off")
 
 
+def said(words: str, names: Iterable[str]) -> str:
+    """A list of names, each as the message `words.name` calls it."""
+    return ", ".join(say(f"{words}.{name}") for name in names) or DASH
+
+
 def written(kind: str, value: Any) -> str:
     """A cell's value as its column writes it."""
     match kind:
@@ -122,6 +168,8 @@ def written(kind: str, value: Any) -> str:
             return instant(value)
         case "size":
             return size_text(value)
+        case "engine":
+            return engine_name(value)
         case "names":
             return ", ".join(value) or DASH
     return str(value)

@@ -58,7 +58,7 @@ def outbox(workspace: Workspace) -> list[bytes]:
 def pending(workspace: Workspace) -> list[bytes]:
     """The acts that this folder's ledger does not hold yet: to be sent again."""
     known = len(consortium(workspace).chains.get(workspace.party, ()))
-    return [read_bytes(path) for path in _outbox_paths(workspace) if int(path.stem) > known]
+    return [read_bytes(path) for path in _paths_after(workspace, known)]
 
 
 def deliverable(workspace: Workspace) -> list[tuple[bytes, bool]]:
@@ -67,7 +67,7 @@ def deliverable(workspace: Workspace) -> list[tuple[bytes, bool]]:
     A vote on a release travels with what it signs, or not at all: without that, it would count and prove nothing.
     """
     known = len(consortium(workspace).chains.get(workspace.party, ()))
-    waiting = [path for path in _outbox_paths(workspace) if int(path.stem) > known]
+    waiting = _paths_after(workspace, known)
     ballots = {path: path.with_suffix(".vote") for path in waiting}
     return [(read_bytes(ballots[path] if ballots[path].exists() else path), ballots[path].exists()) for path in waiting]
 
@@ -213,13 +213,17 @@ def rotate_key(workspace: Workspace, purpose: Purpose, *, passphrase: str | None
 
 
 def export_ledger(workspace: Workspace) -> bytes:
-    """The ledger and the accords and proposals that it names, as one parcel for members."""
+    """The ledger and what is needed to read it, as one parcel for members: accords, proposals, long lists; and the
+    reports on which proposed runs rest, for those who vote on them.
+    """
     ledger = Ledger(workspace.ledger)
     state = consortium(workspace)
     leaves = tuple(map(b64, ledger.data()))
     copy = LedgerCopy(origin=ledger.origin, size=ledger.size, checkpoint=b64(ledger.checkpoint()), leaves=leaves)
     document = Envelope(LedgerCopy.payload_type(), copy.to_bytes(), ())
-    return Parcel.of([document], [workspace.objects.get(name) for name in state.objects]).to_bytes()
+    reports = {name for one in state.run_proposals.values() for name in one.act.evidence if name in workspace.objects}
+    named = [*state.objects, *sorted(reports - set(state.objects))]
+    return Parcel.of([document], [workspace.objects.get(name) for name in named]).to_bytes()
 
 
 def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = None) -> Consortium:
@@ -278,11 +282,19 @@ def _outbox_paths(workspace: Workspace) -> list[Path]:
     return sorted(path for path in workspace.outbox.glob("*.act") if path.stem.isdigit())
 
 
+def _paths_after(workspace: Workspace, known: int) -> list[Path]:
+    """The acts in the outbox that follow this party's `known` ones: numbers leave no gap."""
+    found: list[Path] = []
+    while (path := workspace.outbox / f"{known + len(found) + 1:06d}.act").exists():
+        found.append(path)
+    return found
+
+
 def _with_pending(workspace: Workspace, clock: Clock) -> Consortium:
     """The state after the ledger and after this party's own acts that wait."""
     state = consortium(workspace)
     known = len(state.chains.get(workspace.party, ()))
-    waiting = [read_bytes(path) for path in _outbox_paths(workspace) if int(path.stem) > known]
+    waiting = [read_bytes(path) for path in _paths_after(workspace, known)]
     return _stand(workspace, state, [Parcel.from_bytes(data) for data in waiting], clock)
 
 

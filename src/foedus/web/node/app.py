@@ -33,6 +33,7 @@ from foedus.web.frame import page
 from foedus.web.look import Looking
 from foedus.web.node.desk import Desk
 from foedus.web.node.keeper import LOCKED, Keeper
+from foedus.web.node.runs import RunVotes
 from foedus.web.node.vote import Votes
 from foedus.web.table import STATIC
 
@@ -49,6 +50,9 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/votes/{digest}"): Rule(PARTIES),
     ("POST", "/votes/{digest}/look"): Rule(PARTIES),
     ("POST", "/votes/{digest}"): Rule(PARTIES),
+    ("GET", "/votes/run/{entry}"): Rule(PARTIES),
+    ("POST", "/votes/run/{entry}/look"): Rule(PARTIES),
+    ("POST", "/votes/run/{entry}"): Rule(PARTIES),
     ("POST", "/pause"): Rule(PARTIES),
     ("POST", "/go-on"): Rule(PARTIES),
 }
@@ -64,7 +68,7 @@ def build(
     """The application over a member's desk. `turnstile` bounds attempts to enter; `steady` gives seconds."""
     app = FastAPI(title="Foedus node", version=version(), openapi_url=None, docs_url=None, redoc_url=None)
     app.state.site = desk
-    votes = Votes(desk)
+    votes, runs = Votes(desk), RunVotes(desk)
     gate = turnstile or Turnstile(burst=20, a_second=0.5)
 
     def show(request: Request, name: str, section: str, **values: Any) -> Response:
@@ -90,6 +94,7 @@ def build(
             request, "node.html", "node", standing=desk.standing(), hub=desk.hub.address, tally=desk.tally(journal),
             working=[one for one in journal if one.event == "reserved"],
             last=[one for one in journal if one.event != "reserved"][:5], waiting=desk.waiting(),
+            runs_waiting=runs.waiting(),
             troubles=[(at, error_text(error)) for at, error in desk.troubles()], at_folder=str(desk.home.folder),
         )  # fmt: skip
 
@@ -109,7 +114,7 @@ def build(
         return show(request, "accord.html", "accord", accord=state.accord, said=said, signed=signed)
 
     def all_votes(request: Request) -> Response:
-        return show(request, "votes.html", "votes", proposals=desk.proposals(), party=desk.home.party)
+        return show(request, "votes.html", "votes", proposals=desk.proposals(), runs=runs.all(), party=desk.home.party)
 
     def vote(request: Request) -> Response:
         digest = request.path_params["digest"]
@@ -130,16 +135,25 @@ def build(
         return RedirectResponse(f"/votes/{proposal.digest}", 303)
 
     async def cast(request: Request) -> Response:
-        form = await request.form()
-        digest, choice = votes.proposal(request.path_params["digest"]).digest, str(form.get("choice", ""))
-        reason = str(form.get("reason", "")).strip()
-        if choice not in ("approve", "object") or form.get("read") != "yes" or (choice == "object" and not reason):
-            raise CallerError("node_page.incomplete")
-        await run_in_threadpool(
-            votes.cast, digest, "approve" if choice == "approve" else "object", reason=reason,
-            passphrase=str(form.get("passphrase", "")), mark=str(form.get("mark", "")),
-        )  # fmt: skip
+        digest = votes.proposal(request.path_params["digest"]).digest
+        await _signed(request, votes.cast, digest)
         return RedirectResponse(f"/votes/{digest}", 303)
+
+    def run(request: Request) -> Response:
+        shown = runs.shown(request.path_params["entry"])
+        return show(
+            request, "run.html", "votes", shown=shown, mark=runs.mark(shown), party=desk.home.party,
+            locked=votes.is_locked(),
+        )  # fmt: skip
+
+    def look_at_run(request: Request) -> Response:
+        desk.sync()
+        return RedirectResponse(f"/votes/run/{runs.shown(request.path_params['entry']).entry}", 303)
+
+    async def cast_on_run(request: Request) -> Response:
+        entry = runs.shown(request.path_params["entry"]).entry
+        await _signed(request, runs.cast, entry)
+        return RedirectResponse(f"/votes/run/{entry}", 303)
 
     def hold(_: Request) -> Response:
         pause(desk.home, desk.clock)
@@ -153,6 +167,8 @@ def build(
         ("GET", LOCKED): locked, ("GET", "/enter"): enter, ("GET", "/"): node, ("GET", "/journal"): journal,
         ("GET", "/card"): card, ("GET", "/accord"): accord, ("GET", "/votes"): all_votes,
         ("GET", "/votes/{digest}"): vote, ("POST", "/votes/{digest}/look"): look, ("POST", "/votes/{digest}"): cast,
+        ("GET", "/votes/run/{entry}"): run, ("POST", "/votes/run/{entry}/look"): look_at_run,
+        ("POST", "/votes/run/{entry}"): cast_on_run,
         ("POST", "/pause"): hold, ("POST", "/go-on"): let_go,
     }  # fmt: skip
     for (method, path), handler in handlers.items():
@@ -164,6 +180,18 @@ def build(
     return app
 
 
+async def _signed(request: Request, cast: Callable[..., bool], subject: str) -> None:
+    """Have a vote signed as its form says; CallerError `node_page.incomplete`."""
+    form = await request.form()
+    choice, reason = str(form.get("choice", "")), str(form.get("reason", "")).strip()
+    if choice not in ("approve", "object") or form.get("read") != "yes" or (choice == "object" and not reason):
+        raise CallerError("node_page.incomplete")
+    await run_in_threadpool(
+        cast, subject, "approve" if choice == "approve" else "object", reason=reason,
+        passphrase=str(form.get("passphrase", "")), mark=str(form.get("mark", "")),
+    )  # fmt: skip
+
+
 def _page_number(request: Request) -> int:
     wish = request.query_params.get("page", "1")
     return max(1, int(wish)) if wish.isascii() and wish.isdigit() and len(wish) < 9 else 1
@@ -172,7 +200,8 @@ def _page_number(request: Request) -> int:
 def _refused(request: Request, error: Exception) -> Response:
     """An error that Foedus foresees: what was expected, what was got, what to do."""
     assert isinstance(error, FoedusError)  # noqa: S101 - registered for it alone
-    status = 404 if error.code == "release.no-such-release" else _STATUS.get(error.exit_code, 500)
+    absent = error.code in ("release.no-such-release", "run.no-such-proposal")
+    status = 404 if absent else _STATUS.get(error.exit_code, 500)
     return page(request, "node/error.html", status=status, sections=SECTIONS, paused=None, error=error_text(error))
 
 

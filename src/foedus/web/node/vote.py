@@ -18,7 +18,7 @@ from foedus.core.files import read_bytes
 from foedus.ledger.consortium import ProposalState
 from foedus.release.desk import approve_draft
 from foedus.release.paper import Paper, paper_of
-from foedus.resident.candidate import fetch_candidate, find_proposal
+from foedus.resident.candidate import fetch_candidate, fetch_evidence, find_proposal
 from foedus.web.node.desk import Desk
 from foedus.workspace import outbox, private_key
 
@@ -80,7 +80,10 @@ class Votes:
                 looked.done, looked.total = done, total
 
             looked.folder = fetch_candidate(workspace, desk.link, digest, act=act, progress=progress)
-            looked.paper = paper_of(looked.folder, anchor=workspace.page.anchor, at=desk.clock())
+            fetch_evidence(workspace, desk.link, state.proposals[digest].proposal.previous, act=act)
+            looked.paper = paper_of(
+                looked.folder, anchor=workspace.page.anchor, at=desk.clock(), find=workspace.find
+            )  # fmt: skip
         except FoedusError as error:
             looked.error = error
         except Exception as error:  # noqa: BLE001 - a bug here must be shown where somebody waits for an answer

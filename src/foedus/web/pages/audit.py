@@ -32,7 +32,7 @@ COLUMNS = (
     Column("kind", words="web.act", link=lambda row: f"/audit/{row['at']}"),
     Column("run", link=lambda row: f"/runs/{row['run']}" if row["run"] else None),
     Column("round", "count"),
-    Column("note"),
+    Column("note", "note"),
     Column("subject", "digest", link=lambda row: f"/audit/digest/{digits(row['subject'])}" if row["subject"] else None),
 )
 

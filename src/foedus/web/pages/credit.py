@@ -24,7 +24,7 @@ def reports(request: Request) -> Response:
     found = site.index.credits(page=number, size=size)
     columns = (
         Column("run", link=lambda row: f"/credit/{row['run']}"),
-        Column("method"),
+        Column("method", words="web.credit-method"),
         Column("start_loss", "figure"),
         Column("released_loss", "figure"),
         Column("total", "figure"),

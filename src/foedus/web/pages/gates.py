@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from foedus.core.errors import CallerError
-from foedus.index.results import FigureRow, ReleaseRow
+from foedus.index.results import ReleaseRow
+from foedus.release.paper import side_by_side
 from foedus.web.digits import digest_of, digits
 from foedus.web.door import who
 from foedus.web.frame import page as render
@@ -18,16 +18,6 @@ from foedus.web.site import Site, site_of
 from foedus.web.table import page
 
 _COMPARED = ("accord", "base", "run", "model", "evidence", "credit")
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A figure over all members of the candidate and of the current release, and how far they are apart."""
-
-    metric: str
-    arm: str
-    candidate: FigureRow
-    current: FigureRow | None
 
 
 @page("/gates", title="web.title.gates", section="gates", twins=True)
@@ -112,18 +102,12 @@ def vote(request: Request, name: str) -> Response:
 def _candidate(site: Site, row: ReleaseRow) -> dict[str, Any]:
     """A proposed release with its evidence, beside the release that it would replace."""
     previous = site.index.release(row.previous) if row.previous else None
-    before = [one for one in site.index.figures(previous.run) if one.member is None] if previous else []
-    current = {(one.arm, one.metric): one for one in before}
     figures = site.index.figures(row.run)
     state = site.state()
     return {
         "row": row,
         "previous": previous,
-        "beside": [
-            Beside(one.metric, one.arm, one, current.get((one.arm, one.metric)))
-            for one in figures
-            if one.member is None
-        ],
+        "beside": side_by_side(figures, site.index.figures(previous.run) if previous else ()),
         "figures": figures,
         "verdicts": site.index.verdicts(run=row.run, size=200).items,
         "changed": [

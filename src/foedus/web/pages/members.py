@@ -23,7 +23,7 @@ def members(request: Request) -> Response:
     columns = (
         Column("member", link=_member, sorts="member"),
         Column("state", "status", words="web.member-state", sorts="state"),
-        Column("roles", "names"),
+        Column("roles", "names", words="door.role"),
         Column("examples", "count", sorts="examples"),
         Column("used", "count", sorts="used"),
         Column("left_out", "count", sorts="left_out"),

@@ -29,7 +29,7 @@ COLUMNS = (
     Column("run", link=lambda row: f"/runs/{row['run']}", sorts="run"),
     Column("outcome", "status", words="web.outcome"),
     Column("trial", "count"),
-    Column("engine"),
+    Column("engine", "engine"),
     Column("members", "count"),
     Column("rounds", sorts="rounds"),
     Column("loss", "figure", sorts="loss"),

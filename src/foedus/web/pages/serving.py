@@ -1,6 +1,7 @@
-"""Serving: what is served from this workspace, how sure its answers are, and each answer for who serves it.
+"""Serving: what is served from this workspace, how it does, a box to try it, and each answer for who serves it.
 
-No text is shown here: what was asked stays in the store. Shares of labels below the smallest cell are withheld.
+No text is shown here but the one that its reader typed into the box: what was asked stays in the store, as long as the
+accord says. Shares of labels below the smallest cell are withheld.
 """
 
 from __future__ import annotations
@@ -9,25 +10,59 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from foedus.core.errors import RunError
-from foedus.core.messages import say
+from foedus.core.errors import FoedusError, LateError, RunError
+from foedus.core.messages import ErrorText, error_text, say
 from foedus.serve import control
 from foedus.serve.store import FILE, Answer, Traffic
 from foedus.web.charts import Bar, Chart, bars
+from foedus.web.door import Role, who
 from foedus.web.frame import page as render
 from foedus.web.lists import Column, answer, asked_page, paged
 from foedus.web.site import Site, site_of
 from foedus.web.table import page
 
 _LATEST, _SMALLEST, _BINS = 1000, 20, 10
+_LOOK_SECONDS, _ASK_SECONDS = 2.0, 45.0
+TRIERS: frozenset[Role] = frozenset({"coordinator", "contributor", "consumer"})
+"""Who may try the release: an auditor reads."""
 
 
 @page("/serving", title="web.title.serving", section="serving")
 def serving(request: Request) -> Response:
-    """Which release answers, how much was asked, and how sure the latest answers were."""
+    """Which release answers, how it does, how sure the latest answers were, and a box to try it."""
+    return _serving(request)
+
+
+@page("/serving/try", title="web.title.serving", section="serving", roles=TRIERS, method="POST")
+async def ask(request: Request) -> Response:
+    """The answer to a text, on the page of the box; what was typed is kept by the server alone, as the accord says."""
+    form = await request.form()
+    text, purpose = str(form.get("text", "")), str(form.get("purpose", ""))
+    return await run_in_threadpool(_asked, request, text, purpose)
+
+
+def _asked(request: Request, text: str, purpose: str) -> Response:
+    answered, error = None, None
+    try:
+        answered = control.ask(
+            site_of(request).workspace.folder, "answer", timeout_seconds=_ASK_SECONDS, party=who(request).name or "",
+            text=text, purpose=purpose,
+        )  # fmt: skip
+    except FoedusError as refused:
+        error = error_text(refused)
+    shown = _serving(request, text=text, purpose=purpose, answered=answered, error=error)
+    shown.headers["cache-control"] = "no-store"
+    return shown
+
+
+def _serving(
+    request: Request, *, text: str = "", purpose: str = "", answered: dict[str, Any] | None = None,
+    error: ErrorText | None = None,
+) -> Response:  # fmt: skip
     site = site_of(request)
     latest: Sequence[Answer] = ()
     counts: dict[str, int] = {}
@@ -37,7 +72,13 @@ def serving(request: Request) -> Response:
     return render(
         request,
         "serving.html",
-        standing=_standing(site),
+        standing=_told(site, "standing"),
+        pace=_told(site, "figures"),
+        may_try=who(request).may(TRIERS),
+        text=text,
+        purpose=purpose,
+        answered=answered,
+        error=error,
         counts=counts,
         latest=latest,
         charts=[_confidence(latest), _labels(latest)] if len(latest) >= _SMALLEST else [],
@@ -83,11 +124,11 @@ def is_served(site: Site) -> bool:
     return (site.workspace.folder / FILE).is_file()
 
 
-def _standing(site: Site) -> dict[str, Any] | None:
-    """What the running server says of itself; None where none runs."""
+def _told(site: Site, what: str) -> dict[str, Any] | None:
+    """What the running server says of itself; None where none runs, or it does not answer at once."""
     try:
-        return control.ask(site.workspace.folder, "standing")
-    except RunError:
+        return control.ask(site.workspace.folder, what, timeout_seconds=_LOOK_SECONDS)
+    except (RunError, LateError):
         return None
 
 
