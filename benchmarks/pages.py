@@ -111,7 +111,8 @@ class Story:
             run=run, state=digest(run, ROUNDS), replicates=1000, confidence_bp=9500, figures=tuple(figures), counts={}
         )
         report = CreditReport(
-            run=run, method="aumann-shapley", start_loss="1.5", released_loss="0.5", total="1", residual="0", tolerance="0.1",
+            run=run, method="aumann-shapley", start_loss="1.5", released_loss="0.5", total="1", residual="0",
+            tolerance="0.1",
             credits=tuple(Credit(member=m, value="0.2", by_round=("0.01",) * 20) for m in MEMBERS),
         )  # fmt: skip
         yield "hub", acts.EnterEvidence(run=run, evidence=self.put(examined), credit=self.put(report), replies=())
