@@ -177,6 +177,7 @@ def test_a_server_looks_at_its_own_traffic_as_often_as_it_is_told(home: Path) ->
         assert server.end() == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_leaves_nothing_in_the_way(home: Path) -> None:
     with serving(home) as server:
         server.process.kill()
