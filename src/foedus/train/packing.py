@@ -18,8 +18,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
+
+from foedus.core.loading import uncollected
+
+with uncollected():
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
 
 __all__ = ["NAME", "PackedRow"]
 
