@@ -210,4 +210,6 @@ def test_a_route_that_the_table_does_not_name_is_for_nobody():
 def test_only_the_help_static_files_and_the_door_are_open_to_strangers():
     open_to_all = {path for (_, path), rule in rules().items() if "stranger" in rule.roles}
     assert all(path.startswith(("/help", "/static")) for path in open_to_all), open_to_all
-    assert {rule.roles for rule in rules().values()} <= {EVERYONE, PARTIES, frozenset({"coordinator"})}
+    triers = frozenset({"coordinator", "contributor", "consumer"})
+    assert {rule.roles for rule in rules().values()} <= {EVERYONE, PARTIES, frozenset({"coordinator"}), triers}
+    assert [path for (_, path), rule in rules().items() if rule.roles == triers] == ["/serving/try"]
