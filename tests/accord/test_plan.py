@@ -160,6 +160,7 @@ WARNINGS: list[tuple[str, dict[str, Any]]] = [
     ("accord.one-contributor", {"members": ("bank-a",), "auditors": ("auditor",)}),
     ("accord.two-contributors", {"members": ("bank-a", "bank-b")}),
     ("plan.no-spare", {"aggregation": asking(sample=2)}),
+    ("accord.short-deadline", {"aggregation": aggregation(deadline_seconds=59)}),
     ("accord.no-harm-not-tested", {"gates": (terms.Artefact(), terms.Utility(metric="accuracy", minimum="0.8"))}),
 ]
 

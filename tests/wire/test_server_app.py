@@ -1,6 +1,7 @@
 """The hub's pipe: an answer counts for the message and the node that it answers, and for nothing else."""
 
 import threading
+import time
 
 import pytest
 
@@ -106,6 +107,32 @@ def test_an_answer_of_another_shape_is_refused(content):
 @pytest.mark.parametrize(("flowers", "ours"), [(5, "engine.member-gone"), (2, "wire.node-failed")])
 def test_flowers_own_errors_become_codes(flowers, ours):
     assert carried(lambda m: Message(Error(flowers, "why"), reply_to=m)) == [("n1", ours, b"")]
+
+
+def test_an_answer_that_is_being_taken_is_not_asked_for_a_second_time():
+    """Flower has forgotten the message by then, and would say so in place of the answer."""
+    asked = []
+
+    class Slow(Grid):
+        def pull_messages(self, identifiers):
+            asked.append(identifiers)
+            if len(asked) > 1:
+                return [Message(Error(3, "forgotten"), reply_to=self.sent[0])]
+            time.sleep(0.5)
+            return super().pull_messages(identifiers)
+
+    class Twice(Hub):
+        def __call__(self, data):
+            head, _ = unpack(data)
+            if head["kind"] == "next" and self.turn in (1, 2):
+                self.turn += 1
+                return pack({"stop": False, "send": [], "take": ["n1"]})
+            return super().__call__(data)
+
+    hub = Twice()
+    pump(Slow(lambda m: reply(m, Letter("n1", b"yes").write())), hub)
+    assert hub.answers == [("n1", "", b"yes")]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 12_000_000])

@@ -16,6 +16,11 @@ __all__ = ["findings"]
 _LEVELS = ("problem", "warning", "note")
 _KEY_KINDS = {"act": "ed25519", "witness": "ed25519", "log": "ed25519", "release": "p256"}
 
+_RECOVERY_SECONDS = 60
+"""What a step over many machines may need beyond its work, where hub or SuperLink is killed in it and started again:
+twice what was measured with ten processes on two cores (docs/guides/many-machines.md).
+"""
+
 
 def findings(accord: Accord) -> list[Finding]:
     """Every problem, then every warning, then every note. An accord with a problem must not be signed."""
@@ -90,6 +95,9 @@ def _meaning(accord: Accord) -> Iterator[Finding]:
         yield note("accord.simulated", count=accord.simulated.count)
     elif accord.custody == "one-process":
         yield note("accord.practice")
+    elif accord.aggregation.deadline_seconds < _RECOVERY_SECONDS:
+        deadline = accord.aggregation.deadline_seconds
+        yield warning("accord.short-deadline", deadline=deadline, recovery=_RECOVERY_SECONDS)
     if isinstance(accord.credit, terms.NoCredit):
         yield note("accord.no-credit")
     yield note("accord.updates-in-clear", coordinator=accord.coordinator.name)

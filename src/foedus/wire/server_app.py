@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,12 @@ _SWEEP_SECONDS = 30.0  # how often every answer is looked for: who tells of one,
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
+    """A letter that was sent. `taking` is held while its answer is looked for."""
+
     number: str
     node: int
     ends: float
+    taking: threading.Lock = field(default_factory=threading.Lock)
 
 
 @app.main()
@@ -53,7 +56,6 @@ def main(grid: Grid, _: Context) -> None:
 def pump(grid: Grid, ask: Ask) -> None:
     """Carry letters between the hub (`ask`) and the nodes (`grid`) until the hub says that it is done."""
     sent: dict[str, _Sent] = {}  # by Flower's message id
-    looking: set[str] = set()
     online: list[int] = []
     read_at = looked_at = swept_at = time.monotonic()
     while True:
@@ -71,29 +73,34 @@ def pump(grid: Grid, ask: Ask) -> None:
             if letter.ends < now:
                 sent.pop(identifier, None)
             elif letter.number in orders["take"]:
-                _take(grid, ask, sent, identifier, set())
+                _take(grid, ask, sent, identifier)
         if time.monotonic() - looked_at >= _LOOK_SECONDS:
             looked_at = time.monotonic()
             sweep = looked_at - swept_at >= _SWEEP_SECONDS
             swept_at = looked_at if sweep else swept_at
             for identifier, letter in list(sent.items()):
-                if (sweep or letter.node not in online) and identifier not in looking:
-                    _take(grid, ask, sent, identifier, looking)
+                if (sweep or letter.node not in online) and not letter.taking.locked():
+                    _take(grid, ask, sent, identifier)
 
 
-def _take(grid: Grid, ask: Ask, sent: dict[str, _Sent], identifier: str, busy: set[str]) -> None:
-    """Take the answer to this message, where there is one; `busy` has its id for so long."""
+def _take(grid: Grid, ask: Ask, sent: dict[str, _Sent], identifier: str) -> None:
+    """Take the answer to this message, where there is one, one attempt after the other: Flower forgets a message once
+    its answer was taken, and to who asks then it gives an error that would stand for the answer.
+    """
 
     def take() -> None:
-        try:
-            for message in grid.pull_messages([identifier]):
-                _hand_over(ask, sent, message)
-        except Exception as error:  # noqa: BLE001 - a node may send what cannot be put together; its step ends in time
-            _note(error)
-        finally:
-            busy.discard(identifier)
+        letter = sent.get(identifier)
+        if letter is None:
+            return
+        with letter.taking:
+            if identifier not in sent:
+                return
+            try:
+                for message in grid.pull_messages([identifier]):
+                    _hand_over(ask, sent, message)
+            except Exception as error:  # noqa: BLE001 - a node may send what cannot be put together; its step ends in time
+                _note(error)
 
-    busy.add(identifier)
     threading.Thread(target=take, daemon=True).start()
 
 
