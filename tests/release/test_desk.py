@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import foedus.cli.main  # noqa: F401 - it puts `export` among the commands of a release
 from foedus.cli import gate, release
 from foedus.cli import shell as shell_room
 from foedus.cli.verify import verify
