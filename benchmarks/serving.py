@@ -4,11 +4,11 @@
         [--seconds 10] [--repeats 2] [--requests 100000] [--minutes 3] [--json FILE] [--write-docs]
 
 About eleven minutes on two quiet cores; `--seconds 4 --repeats 1 --requests 6000 --minutes 0.5` takes about three, to
-see that all of it runs. Without --release the banking demo is played first: its release is a classifier of 77 intents over
-MiniLM. The servers take turns, `--repeats` times; each is started, warmed for 3 s, and asked by wrk at one connection
-and at 32, with texts of BANKING77 of all lengths. The bare call is the stock model's forward function, timed in a
-process with nothing else. Client and server share the machine's cores, for all alike. Processor time is that of all
-processes of a server while 32 connections asked it: what other work on the machine changes least.
+see that all of it runs. Without --release the banking demo is played first: its release is a classifier of 77 intents
+over MiniLM. The servers take turns, `--repeats` times; each is started, warmed for 3 s, and asked by wrk at one
+connection and at 32, with texts of BANKING77 of all lengths. The bare call is the stock model's forward function,
+timed in a process with nothing else. Client and server share the machine's cores, for all alike. Processor time is
+that of all processes of a server while 32 connections asked it: what other work on the machine changes least.
 
 int8: what `--int8-check` says of the demo's official test part.
 

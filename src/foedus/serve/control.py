@@ -43,9 +43,7 @@ def listen(workspace: Path, handle: Handle) -> pipe.Served:
         raise RunError("serve.already-up", folder=str(workspace)) from error
 
 
-def ask(
-    workspace: Path, what: str, /, *, timeout_seconds: float = _ANSWER_SECONDS, **fields: Any
-) -> dict[str, Any]:
+def ask(workspace: Path, what: str, /, *, timeout_seconds: float = _ANSWER_SECONDS, **fields: Any) -> dict[str, Any]:
     """The running server's answer to a request, waited for so long.
 
     Raises:
