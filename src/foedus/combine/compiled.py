@@ -1,9 +1,8 @@
 """The sum's inner loop as machine code, by numba: optional (extra `fast`), equal to the bit, for large sums.
 
-Compiling takes about a second of processor time in each process, and then a value costs what reading it from memory
-costs; torch, which widens, multiplies and adds in three passes through a cache, needs 2.5 times that. Multiply and add
-stay two instructions: LLVM fuses them, or adds in another order, only where it is told that it may (`fastmath`), and it
-is not told here.
+Compiling takes about a second of processor time in each process. After that a value costs a third of what it costs
+torch, which widens, multiplies and adds in three passes through a cache. Multiply and add stay two instructions: LLVM
+fuses them, or adds in another order, only where it is told that it may (`fastmath`), and it is not told here.
 """
 
 from __future__ import annotations
@@ -56,7 +55,13 @@ def _add(total: Any, deltas: Any, weights: Any, members: int, first: int, end: i
     """What is compiled: `total` and `weights` point to float64, `deltas` to `members` pointers to float32."""
     for start in range(first, end, block):
         stop = min(start + block, end)
-        for member in range(members):
-            delta, weight = deltas[member], weights[member]
+        fours = members - members % 4
+        for m in range(0, fours, 4):  # four at a time: a sum is read and written once for them; added left to right
+            a, b, c, d = deltas[m], deltas[m + 1], deltas[m + 2], deltas[m + 3]
+            u, v, w, x = weights[m], weights[m + 1], weights[m + 2], weights[m + 3]
+            for at in range(start, stop):
+                total[at] = total[at] + a[at] * u + b[at] * v + c[at] * w + d[at] * x
+        for m in range(fours, members):
+            delta, weight = deltas[m], weights[m]
             for at in range(start, stop):
                 total[at] += delta[at] * weight
