@@ -118,3 +118,45 @@ def test_a_release_is_published_once_however_often_its_command_was_killed(tmp_pa
         anchor = json.loads((home / "hub" / "workspace.json").read_text())["anchor"]
         seen = done("verify", home / "hub" / "releases" / name, "--anchor", anchor, at=home / "hub")
         assert seen["outcome"] == "verified"
+
+
+@cache
+def proposed():
+    """A consortium with a draft of a release to vote on."""
+    home = shutil.copytree(practised.examined(), practised.shared() / "proposed")
+    draft = done("release", "build", "--run", "run-1", "--version", "1.0", at=home / "hub")["folder"]
+    return home, Path("..") / "hub" / draft
+
+
+def votes(home):
+    return [one["actor"] for one in done("ledger", "show", at=home / "hub")["entries"] if one["type"] == "vote.cast"]
+
+
+@pytest.mark.slow
+def test_votes_are_entered_once_each_however_often_their_collection_was_killed(tmp_path):
+    made, draft = shutil.copytree(proposed()[0], tmp_path / "voted"), proposed()[1]
+    files = []
+    for member in MEMBERS[:2]:
+        vote = done("gate", "approve", draft, "--yes", "-o", "a.vote", at=made / member)["file"]
+        files.append(Path("..") / member / vote)
+    words = ("gate", "approve", draft, "--collect", *files)
+    for home, tally in every_instant(made, tmp_path, *words, who="hub", least=5):
+        assert tally["outcome"] == "approved"
+        assert sorted(votes(home)) == sorted(MEMBERS[:2])
+        done("release", "build", draft.name, at=home / "hub")
+
+
+@pytest.mark.slow
+def test_an_amendment_is_whole_and_goes_its_way_however_often_its_command_was_killed(tmp_path):
+    made = shutil.copytree(practised.in_force(), tmp_path / "edited")
+    text = (made / "hub" / "accord.yaml").read_text()
+    (made / "hub" / "accord.yaml").write_text(text.replace("rounds: 2", "rounds: 3"))
+    words = ("accord", "amend", "accord.yaml", "--out", "next.accord")
+    for home, amended in every_instant(made, tmp_path, *words, who="hub", least=1):
+        assert [one["path"] for one in amended["changes"]] == ["training.rounds"]
+        offer = done("accord", "sign", at=home / "hub")
+        assert offer["accord"] == amended["id"] == done("accord", "show", "next.accord", at=home / "hub")["id"]
+        for member in MEMBERS:
+            signed = done("accord", "sign", home / "hub" / offer["file"], "--yes", at=home / member)["file"]
+            collected = done("accord", "sign", "--collect", home / member / signed, at=home / "hub")
+        assert collected["in_force"] == amended["id"]
