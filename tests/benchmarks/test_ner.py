@@ -51,9 +51,10 @@ def tiny(ner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mo
             file.writelines(json.dumps(row) + "\n" for row in rows)
     monkeypatch.setenv("FOEDUS_DATA", str(tmp_path / "data"))
     monkeypatch.setitem(ner.MODELS, "minilm", f"folder:{tmp_path / 'base'}")
-    for method, craft in ner.CRAFTS.items():
-        fast = craft.model_copy(update={"learning_rate": "0.01", "batch_size": 4})
-        monkeypatch.setitem(ner.CRAFTS, method, fast)
+    for crafts in (ner.CRAFTS, ner.TOGETHER):
+        for method, craft in crafts.items():
+            fast = craft.model_copy(update={"learning_rate": "0.01", "batch_size": 4})
+            monkeypatch.setitem(crafts, method, fast)
     return ner
 
 
