@@ -23,14 +23,17 @@ def english(path):
 
 
 def commands(path):
-    """Lines of blocks that are commands or clauses, without remarks; what a command prints is in its language."""
+    """Lines of blocks that are commands or clauses, without remarks; what a command prints, and what a person writes in it, is in its
+    language.
+    """
     found = []
     for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text(path), re.DOTALL | re.MULTILINE):
         lines = [re.sub(r"\s+#.*", "", line).rstrip() for line in block.splitlines()]
         if kind in ("yaml", "python"):
-            found += [re.sub(r"languages: \[\w+\]", "languages: […]", line) for line in lines]
+            found += [re.sub(r"language(s?): (\[\w+\]|\w+)$", r"language\1: …", line) for line in lines]
         else:
-            found += [line for line in lines if re.match(r"(\S*\$ )?(foedus|pip|model_signing|make) ", line)]
+            shown = [line for line in lines if re.match(r"(\S*\$ )?(foedus|pip|model_signing|make) ", line)]
+            found += [re.sub(r'(--\w+) "[^"]*"', r'\1 "…"', line) for line in shown]
     return found
 
 
