@@ -23,8 +23,8 @@ def english(path):
 
 
 def commands(path):
-    """Lines of blocks that are commands or clauses, without remarks; what a command prints, and what a person writes in it, is in its
-    language.
+    """Lines of blocks that are commands or clauses, without remarks. What a command prints, and what a person writes in
+    it, is in each page's language.
     """
     found = []
     for kind, block in re.findall(r"^```(\w*)\n(.*?)^```", text(path), re.DOTALL | re.MULTILINE):
