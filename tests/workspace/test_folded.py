@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +153,13 @@ def test_an_entry_that_is_not_recorded_has_no_place_whatever_its_number(tmp_path
     indices = ws.collect_acts(hub, [Parcel.of([first, second]).to_bytes()], clock=clock)
     assert [room.folded(hub).place(one) for one in (first, second)] == indices
     assert ws.collect_acts(hub, [Parcel.of([first, second]).to_bytes()], clock=clock) == indices
+
+
+def test_what_is_remembered_of_a_folder_is_found_again_wherever_the_process_goes(tmp_path, monkeypatch):
+    hub, _ = in_force(tmp_path)
+    monkeypatch.chdir(hub.folder)
+    here = ws.open_workspace(Path())
+    ws.act(here, refusal(1), clock=clock)
+    monkeypatch.chdir(tmp_path)
+    ws.act(hub, refusal(2), clock=clock)
+    assert len(ws.consortium(hub).refusals) == 2

@@ -38,6 +38,7 @@ def write_sample(hub: Workspace, members: Sequence[Workspace]) -> int:
     kept = [_renamed(line, given) for line in text.splitlines() if _stays(line, given)]
     text = re.sub(r"(?m)^ledger: .*$", f"ledger: {{faults: {(len(members) - 1) // 3}}}", "\n".join(kept) + "\n")
     text = re.sub(r"(?m)^  min_members: \d+", f"  min_members: {min(3, len(members))}", text)
+    text = text.replace("margin: 0.1}", "margin: 0.25}")  # parts and draws hang on keys, which are new each time
     write_atomic(hub.draft, text.encode())
     return written
 

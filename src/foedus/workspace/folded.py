@@ -109,14 +109,15 @@ def writing(workspace: Workspace) -> Iterator[Ledger]:
     """
     with (kept := _kept(workspace)).writing:
         if kept.writer is None:
-            kept.writer = Ledger(workspace.ledger)
+            kept.writer = Ledger(kept.folder)
         yield kept.writer
 
 
 @dataclass(slots=True)
 class _Kept:
-    """What this process remembers of one folder's ledger."""
+    """What this process remembers of one folder's ledger; `folder` holds wherever the process goes."""
 
+    folder: Path
     found: Folded = field(default_factory=Folded)
     reader: Ledger | None = None
     writer: Ledger | None = None
@@ -125,7 +126,7 @@ class _Kept:
 
     def look(self, workspace: Workspace) -> Folded:
         if self.reader is None:
-            self.reader = Ledger(workspace.ledger)
+            self.reader = Ledger(self.folder)
         self.reader.refresh()
         if not self.found.stands_under(self.reader.head):
             self.found = self._read_on(self.reader, workspace)
@@ -155,9 +156,10 @@ class _Kept:
 
 
 def _kept(workspace: Workspace) -> _Kept:
-    place = workspace.ledger.resolve(), workspace.page.anchor
+    folder = workspace.ledger.resolve()
+    place = folder, workspace.page.anchor
     with _lock:
-        kept = _KEPT.setdefault(place, _Kept())
+        kept = _KEPT.setdefault(place, _Kept(folder))
         _KEPT.move_to_end(place)
         while len(_KEPT) > _MOST:
             _KEPT.popitem(last=False)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from foedus.core.clock import now, spell
+from foedus.core.files import write_atomic
+from foedus.data.key import KEY_FILE
 from foedus.demo.scenarios import scenario
 from foedus.ledger.log import Ledger
 from foedus.records.accord import Accord
@@ -42,7 +44,10 @@ MORE = (
     "lost",
     "stolen",
 )
-MONITORING = "monitoring: {reference: 150, window: 100, smallest_cell: 5, proposers: [bank-a, bank-b]}\n"
+CLAUSES = """\
+monitoring: {reference: 150, window: 100, smallest_cell: 5, proposers: [bank-a, bank-b]}
+credit: {name: aumann-shapley, points: 9}  # the second run begins far from where it ends
+"""
 
 
 def texts(intents):
@@ -106,8 +111,10 @@ def test_a_shifted_stream_leads_to_a_better_release_by_way_of_the_ledger(tmp_pat
     drawn_up(
         home,
         base,
-        changes=[("rounds: 2", "rounds: 4"), ("batch_size: 8", "epochs: 4, batch_size: 8"), (r"\Z", MONITORING)],
+        changes=[("rounds: 2", "rounds: 4"), ("batch_size: 8", "epochs: 4, batch_size: 8"), (r"\Z", CLAUSES)],
     )
+    for one in MEMBERS:  # which rows are kept for which part hangs on it
+        write_atomic(home / one / KEY_FILE, one.encode().ljust(32).hex().encode(), mode=0o600)
     anchor = agreed(home)
     registered(home)
     hub, bank = home / "hub", home / "bank-a"
