@@ -9,6 +9,7 @@ from boxed import ADDRESS, answering
 from browsed import chromium, findings, told, walk_to
 from foedus.web.app import build
 from foedus.web.door import Door, places
+from foedus.web.pages import serving
 from foedus.web.port import bound, listen
 from paged import ORIGIN, Page, signed_in, site_over
 from practised import published
@@ -18,7 +19,9 @@ SAME = {"origin": ORIGIN, "sec-fetch-site": "same-origin"}
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, monkeypatch):
+    """Its page waits for the server beside it, however busy the machine: elsewhere it has no box after some seconds."""
+    monkeypatch.setattr(serving, "_LOOK_SECONDS", 60.0)
     return site_over(shutil.copytree(published(), tmp_path / "home") / "hub")
 
 
