@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 import wired
+from federation import free_memory
 from foedus.core.clock import now
 from foedus.core.errors import CallerError, IdentityError, RunError
 from foedus.wire import fab, tls
@@ -54,6 +55,29 @@ def test_every_member_answers_its_own_message(field):
     got, seconds = field.carry({"ana": b"one", "bo": b"two"})
     assert got == {"ana": b"ana:one", "bo": b"bo:two"}
     assert seconds < 30
+
+
+def peak(pid):
+    """The most memory that a process has held, in bytes."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(free_memory() < 10 << 30, reason="an answer of 1 GB in four processes wants 10 GB of free memory")
+def test_an_answer_of_1_gb_passes_and_no_process_holds_it_three_times(tmp_path):
+    size = 1 << 30
+    with wired.hub(tmp_path) as hub:
+        hub.join("ana", lambda data: bytes(size) if data == b"large" else data)
+        hub.wait_online("ana")
+        processes = [hub.members["ana"].node.pid, hub.engine._child.pid, hub.link.pid]
+        assert hub.carry({"ana": b"small"})[0] == {"ana": b"small"}
+        before = [peak(pid) for pid in processes]
+        got, _ = hub.carry({"ana": b"large"}, seconds=300)
+        assert len(got["ana"]) == size
+        grown = [peak(pid) - had for pid, had in zip(processes, before, strict=True)]
+        assert max(grown) < 2.5 * size
+        assert grown[2] < 0.5 * size, "the SuperLink passes it on in pieces"
 
 
 def test_a_member_that_is_not_there_and_one_that_refuses_cost_the_other_nothing(field):

@@ -4,8 +4,9 @@ events.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from foedus.core.errors import CallerError, RunError
 from foedus.hub import control
@@ -35,18 +36,9 @@ def follow(
         FoedusError: with what the run ended, as `run.run`.
     """
     begun = control.ask(folder, "start", name=name or "", proposal=proposal or "")
-    run, offset = str(begun["run"]), int(begun["offset"])
-    path = folder / "runs" / run / EVENTS
-    while True:
-        standing = control.ask(folder, "standing", run=run)
-        events, offset = read_events(path, offset)
-        for event in events:
-            report(event)
-        if not standing["running"]:
-            break
-        pause()
-    if standing["ended"]:
-        raise control.told_error(standing["ended"])
+    run = str(begun["run"])
+    offsets = {folder / "runs" / run / EVENTS: int(begun["offset"])}
+    _follow(offsets, lambda: control.ask(folder, "standing", run=run), report, pause)
     return _outcome(folder, run)
 
 
@@ -66,10 +58,20 @@ def follow_search(folder: Path, *, report: Report, pause: Callable[[], None]) ->
     paths = [folder / "runs" / trial_name(accord, number) / EVENTS for number in trials]
     offsets = {path: path.stat().st_size if path.exists() else 0 for path in paths}
     control.ask(folder, "search")
+    _follow(offsets, lambda: control.ask(folder, "searching"), report, pause)
+    return search(consortium(open_workspace(folder)), accord, _none_is_left)
+
+
+def _follow(
+    offsets: dict[Path, int], standing_of: Callable[[], Mapping[str, Any]], report: Report, pause: Callable[[], None]
+) -> None:
+    """Tell the events of these files from their offsets on, until the hub no longer works on it; raises with what it
+    ended.
+    """
     while True:
-        standing = control.ask(folder, "searching")
-        for path in paths:
-            events, offsets[path] = read_events(path, offsets[path])
+        standing = standing_of()  # asked before the events are read, so that none is left when it has ended
+        for path, offset in offsets.items():
+            events, offsets[path] = read_events(path, offset)
             for event in events:
                 report(event)
         if not standing["running"]:
@@ -77,7 +79,6 @@ def follow_search(folder: Path, *, report: Report, pause: Callable[[], None]) ->
         pause()
     if standing["ended"]:
         raise control.told_error(standing["ended"])
-    return search(consortium(open_workspace(folder)), accord, _none_is_left)
 
 
 def _none_is_left(name: str, trial: Trial, _: Prune) -> RunState:
