@@ -12,7 +12,7 @@ from foedus.core.errors import IdentityError
 from foedus.wire.supernode import SuperNode
 from foedus.wire.tls import node_key
 from foedus.workspace import consortium, open_workspace
-from hubbed import accord_text, agreed, wait_until
+from hubbed import accord_text, agreed, called, wait_until
 from practised import agreed as sign_on_paper
 from practised import done, registered, write_rows
 
@@ -20,7 +20,10 @@ pytestmark = pytest.mark.slow
 
 MEMBERS = ("bank-a", "bank-b", "bank-c", "bank-d")
 PARTS = {"train": 3, "validation": 1, "test": 1}
-DEADLINE = (("deadline_seconds: 600", "deadline_seconds: 90"),)
+FEW = (
+    ("deadline_seconds: 600", "deadline_seconds: 90"),
+    (r"  - {name: no-harm.*\n", ""),  # three test examples a member decide nothing
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def reference(tmp_path_factory):
     home = tmp_path_factory.mktemp("one")
     done("new", home, "--practice", len(MEMBERS), "--names", ",".join(MEMBERS))
     write_rows(home, MEMBERS, parts=PARTS)
-    (home / "hub" / "accord.yaml").write_text(accord_text(MEMBERS, custody="one-process", changes=DEADLINE))
+    (home / "hub" / "accord.yaml").write_text(accord_text(MEMBERS, custody="one-process", changes=FEW))
     sign_on_paper(home, MEMBERS)
     registered(home, MEMBERS)
     return home
@@ -51,7 +54,7 @@ def states(state, name):
 def field(tmp_path_factory, reference):
     """Hub and members, ready."""
     keys = {member: reference / member / "keys" / "data.key" for member in MEMBERS}
-    here = agreed(tmp_path_factory.mktemp("f"), MEMBERS, parts=PARTS, changes=DEADLINE, data_keys=keys)
+    here = agreed(tmp_path_factory.mktemp("f"), MEMBERS, parts=PARTS, changes=FEW, data_keys=keys)
     yield here
     here.close()
 
@@ -93,6 +96,23 @@ def test_a_run_reaches_the_state_of_one_process_while_strangers_and_forgers_are_
     assert field.state().runs["run-1"].opened.engine == "flower"
     named = {code for run, _, code, _ in field.state().refusals if run == "run-1"}
     assert {"wire.control-refused", "wire.node-refused", "wire.too-large"} <= named
+
+
+def test_members_fetch_a_draft_from_the_hub_over_tls_vote_on_it_and_the_release_verifies(field):
+    if not field.state().evidence:
+        field.ended(field.run("--name", "run-1"))
+    called("release", "build", "--run", "run-1", "--version", "1.0", "--workspace", field.hub)
+    (draft,) = (field.hub / "releases").iterdir()
+    address = open_workspace(field.hub).hub.address.address
+    vote = ("gate", "approve", draft.stem, "--yes", "--hub", address, "--workspace")
+    for member in MEMBERS[:3]:
+        called(*vote, field.home(member))
+        assert len(list((field.home(member) / "candidates").glob("*.foedus"))) == 1  # fetched, not handed over
+    (digest,) = field.state().proposals
+    tally = field.state().tally(digest)
+    assert (tally.approved, tally.outcome) == (MEMBERS[:3], "approved")
+    called("release", "build", draft.name, "--workspace", field.hub)
+    assert "not revoked as of checkpoint" in called("verify", draft, "--anchor", field.state().anchor)
 
 
 @pytest.mark.field
