@@ -49,7 +49,7 @@ def in_int8(predictor: Predictor) -> Predictor:
     net = copy.deepcopy(model.net)
     for parent in list(net.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear:
+            if isinstance(child, nn.Linear):
                 setattr(parent, name, _Int8(child))
     return Predictor(finished(net, model.tokenizer, model.task, model.method))
 

@@ -1,5 +1,6 @@
-"""Answers on their way into the store: a thread writes them, some hundreds in one transaction, so that nobody waits for
-a disk. An answer is in the file a moment after it was given; a process that is killed loses that moment's.
+"""Answers on their way into the store: a thread writes them, up to some hundreds in one transaction, so that nobody
+waits for a disk, and the next request not for the writing of the last. An answer is in the file about a tenth of a
+second after it was given, at once where somebody looks for it (`flush`); a process that is killed loses that moment's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ __all__ = ["Keeper"]
 
 _ROOM = 20_000
 _AT_ONCE = 500
+_GATHER_SECONDS = 0.1
+"""How long an answer waits for others to be written with it."""
 _WAIT_SECONDS = 30.0
 
 
@@ -25,6 +28,7 @@ class Keeper:
         self.lost = 0
         self.trouble: str | None = None
         self._waiting: queue.Queue[Answer | threading.Event | None] = queue.Queue(_ROOM)
+        self._urgent = threading.Event()
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
         self._thread.start()
 
@@ -39,11 +43,13 @@ class Keeper:
         """Wait until what was given before is written."""
         written = threading.Event()
         self._waiting.put(written)
+        self._urgent.set()
         written.wait(_WAIT_SECONDS)
 
     def close(self) -> None:
         """Write what waits, and close the store."""
         self._waiting.put(None)
+        self._urgent.set()
         self._thread.join()
         self.traffic.close()
 
@@ -58,10 +64,13 @@ class Keeper:
                 return
 
     def _next(self) -> tuple[list[Answer], list[threading.Event], bool]:
-        """What has come since the last time, at least one thing."""
+        """What has come since the last time, and in the moment after the first of it; at least one thing."""
         rows: list[Answer] = []
         marks: list[threading.Event] = []
         one = self._waiting.get()
+        if self._waiting.qsize() < _AT_ONCE:
+            self._urgent.wait(_GATHER_SECONDS)
+            self._urgent.clear()  # before the queue is emptied: whoever sets it after this is met by the next wait
         while True:
             if one is None:
                 return rows, marks, True

@@ -14,6 +14,7 @@ import torch
 
 from foedus.core.errors import CallerError
 from foedus.records.accord import Accord
+from foedus.serve.few import quicken
 from foedus.tasks import Encoded, task_of
 from foedus.train.lower import forward
 from foedus.train.model import Model, finished
@@ -88,7 +89,7 @@ class Predictor:
         batch = task.collate(encoded, model.tokenizer.pad_token_id)
         embeds = any(question.embed for question in questions)
         model.reads_first = self._reads_first and not embeds  # an embedding is of every token, not of the first alone
-        with torch.inference_mode(), _last_hidden(model.net) if embeds else nullcontext() as hidden:
+        with torch.inference_mode(), _no_shape_kept(), _last_hidden(model.net) if embeds else nullcontext() as hidden:
             logits = forward(model, batch)  # (batch, labels) or (batch, tokens, tags)
             sure = _confidences(logits, encoded)
             embeddings = _embeddings(hidden[0], batch["attention_mask"]) if hidden else None
@@ -102,6 +103,20 @@ class Predictor:
             )
             for i, (row, one, example, question) in rows
         ]
+
+
+@contextmanager
+def _no_shape_kept() -> Iterator[None]:
+    """Calls inside do without oneDNN, which compiles an activation anew for each shape and keeps a thousand of them:
+    a server meets another number of tokens in nearly every batch, and what is kept lies so between what is freed that
+    the process grows by hundreds of megabytes. torch's own kernels take no longer.
+    """
+    backend: Any = torch.backends.mkldnn
+    before, backend.enabled = backend.enabled, False
+    try:
+        yield
+    finally:
+        backend.enabled = before
 
 
 @contextmanager
@@ -165,4 +180,5 @@ def load_predictor(model: Path, accord: Accord) -> Predictor:
     for tensor in (*net.parameters(), *net.buffers()):
         tensor.requires_grad = False
         tensor.data = tensor.data.clone()  # a mapped file could be written to under our feet
+    quicken(net)
     return Predictor(finished(net, tokenizer, task, accord.training.method))
