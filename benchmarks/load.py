@@ -5,7 +5,8 @@
 The run is that of the packaged demo, in a process of its own. Beside it, over its coordinator's workspace, the hub's
 reception answers members' signed inquiries for the ledger, as the gateway hands them to it (no TLS, no Flower), and the
 pages answer over HTTP on loopback. A poller asks once a second, a reader opens the next page a second after the last.
-Times are wall time as the asking side sees them, over the whole while that the run takes, or at most --seconds.
+Times are wall time as the asking side sees them, over the whole while that the run takes, or at most --seconds. The
+readers are a process of their own, as browsers are, and end with its input.
 """
 
 from __future__ import annotations
@@ -75,26 +76,28 @@ def begun(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     raise SystemExit("the demo ended before its run began")
 
 
-def poll(reception: Reception, member: Workspace, seen: Seen, stop: threading.Event) -> None:
-    """A member that asks for the ledger beyond what it knows, once a second."""
-    key = private_key(member, "act")
+def poll(reception: Reception, member: Workspace, later: float, seen: Seen, stop: threading.Event) -> None:
+    """A member that asks for the ledger beyond what it knows, once a second; `later`: seconds after the others."""
+    key, copy = private_key(member, "act"), Ledger(member.ledger)
 
     def ask() -> None:
-        have = Ledger(member.ledger).size
-        inquiry = Inquiry(member=member.party, have=have, at=spell(now()))
+        copy.refresh()
+        inquiry = Inquiry(member=member.party, have=copy.size, at=spell(now()))
         body = Parcel((inquiry.sign(key),)).to_bytes()
         said = reception.answer("POST", f"{PREFIX}ledger", body, f"10.0.0.{threading.get_ident() % 250}")
         if said.status != 200:
             raise RuntimeError(f"status {said.status}")
 
+    stop.wait(later)
     while not stop.is_set():
         seen.time("poll of a member", ask)
         stop.wait(1)
 
 
-def read(browser: OpenerDirector, origin: str, start: int, seen: Seen, stop: threading.Event) -> None:
-    """A person who opens one page after the other."""
+def read(browser: OpenerDirector, origin: str, start: int, later: float, seen: Seen, stop: threading.Event) -> None:
+    """A person who opens one page after the other; `later`: seconds after the others' first."""
     number = start
+    stop.wait(later)
     while not stop.is_set():
         path = PAGES[number % len(PAGES)]
 
@@ -105,6 +108,24 @@ def read(browser: OpenerDirector, origin: str, start: int, seen: Seen, stop: thr
         seen.time(f"page {path}", ask)
         number += 1
         stop.wait(1)
+
+
+def read_until_told(origin: str, link: str, readers: int) -> None:
+    """The readers' process: they come in by a link and read until the input ends; what they saw, as JSON."""
+    seen, stop = Seen(), threading.Event()
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    if link:
+        browser.open(link, timeout=60).close()
+    threads = [
+        threading.Thread(target=read, args=(browser, origin, n, n / readers, seen, stop)) for n in range(readers)
+    ]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    print(json.dumps({"taken": seen.taken, "failed": seen.failed}))
 
 
 def measure(pollers: int, readers: int, seconds: float) -> dict[str, Any]:
@@ -120,12 +141,14 @@ def measure(pollers: int, readers: int, seconds: float) -> dict[str, Any]:
                 turnstile=Turnstile(burst=10_000),
             )  # fmt: skip
             with hub_pages(open_workspace(hub), port=0) as pages:
-                browser = build_opener(HTTPCookieProcessor(CookieJar()))
-                if pages.first_link:
-                    browser.open(pages.first_link, timeout=60).close()
-                work = [(poll, (reception, members[n % len(members)], seen, stop)) for n in range(pollers)]
-                work += [(read, (browser, pages.origin, n, seen, stop)) for n in range(readers)]
-                threads = [threading.Thread(target=what, args=arguments) for what, arguments in work]
+                people = subprocess.Popen(
+                    [sys.executable, __file__, "--read", pages.origin, pages.first_link or "", str(readers)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                )  # fmt: skip
+                threads = [
+                    threading.Thread(target=poll, args=(reception, members[n % len(members)], n / pollers, seen, stop))
+                    for n in range(pollers)
+                ]
                 for thread in threads:
                     thread.start()
                 began = perf_counter()
@@ -133,8 +156,11 @@ def measure(pollers: int, readers: int, seconds: float) -> dict[str, Any]:
                     time.sleep(0.2)
                 lasted, ended = perf_counter() - began, child.poll()
                 stop.set()
+                told = json.loads(people.communicate()[0])
                 for thread in threads:
                     thread.join()
+                seen.taken.update(told["taken"])
+                seen.failed += told["failed"]
         finally:
             if child.poll() is None:
                 child.terminate()
@@ -207,7 +233,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write-docs", action="store_true")
+    parser.add_argument("--read", nargs=3, metavar=("ORIGIN", "LINK", "READERS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.read:
+        origin, link, readers = asked.read
+        read_until_told(origin, link, int(readers))
+        return
     result = measure(asked.pollers, asked.readers, asked.seconds)
     print(json.dumps(result, indent=1) if asked.json else section(result))
     if asked.write_docs:
