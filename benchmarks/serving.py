@@ -66,7 +66,7 @@ class Server:
 
 
 def main() -> None:
-    asked = _arguments()
+    asked = _given().parse_args()
     with tempfile.TemporaryDirectory(prefix="foedus-serving-") as folder:
         place = Path(folder)
         release, workspace = (asked.release, asked.workspace) if asked.release else _played(place)
@@ -80,7 +80,7 @@ def main() -> None:
         write_section("serving", text)
 
 
-def _arguments() -> argparse.Namespace:
+def _given() -> argparse.ArgumentParser:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("--litserve-python", type=Path, help="the Python of an environment with litserve and torch")
     given.add_argument("--release", type=Path)
@@ -91,7 +91,7 @@ def _arguments() -> argparse.Namespace:
     given.add_argument("--minutes", type=float, default=3)
     given.add_argument("--json", type=Path)
     given.add_argument("--write-docs", action="store_true")
-    return given.parse_args()
+    return given
 
 
 def _played(place: Path) -> tuple[Path, Path]:
@@ -153,8 +153,22 @@ def _measured(asked: argparse.Namespace, release: Path, workspace: Path, texts: 
         "loss": _loss(asked, release, workspace, texts, rate=0.8 * summary["foedus"]["rate"]),
         "seconds": asked.seconds,
         "repeats": asked.repeats,
+        "command": _command(asked),
         "machine": _machine(python if asked.litserve_python else None),
     }
+
+
+def _command(asked: argparse.Namespace) -> str:
+    """What was called, but for places on this machine: the page says how all of it is measured again."""
+    usual = _given().parse_args([])
+    numbers = [
+        f"--{name} {getattr(asked, name)}"
+        for name in ("seconds", "repeats", "requests", "minutes")
+        if getattr(asked, name) != getattr(usual, name)
+    ]
+    peer = ["--litserve-python VENV/bin/python"] if asked.litserve_python else []
+    played = ["--release DIR --workspace DIR"] if asked.release else []
+    return " ".join(["python benchmarks/serving.py", *peer, *played, *numbers, "--write-docs"])
 
 
 def _medians(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -347,7 +361,7 @@ def _section(found: dict[str, Any]) -> str:
             f"{found['repeats']} × {found['seconds']} s each, wrk and server on the same cores; medians.", "",
             head, *rows, "", *goals, "",
             f"({day}; {found['machine']}.) All of it again:", "",
-            "```console", "$ python benchmarks/serving.py --litserve-python VENV/bin/python --write-docs", "```",
+            "```console", f"$ {found['command']}", "```",
         ]
     )  # fmt: skip
 

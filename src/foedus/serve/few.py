@@ -24,7 +24,8 @@ class FewRows(nn.Linear):
         if len(rows) > MOST_ROWS:
             return super().forward(given)
         out = torch.addmm(self.bias[:, None], self.weight, rows.t())  # (out, rows)
-        return out.t().reshape(*given.shape[:-1], self.out_features)
+        whole = out.t().contiguous()  # attention takes a slower way for rows that do not lie in one piece
+        return whole.view(*given.shape[:-1], self.out_features)
 
 
 def quicken(net: nn.Module) -> None:
