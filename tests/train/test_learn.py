@@ -16,6 +16,7 @@ from foedus.core.rng import PublicRng
 from foedus.records import terms
 from foedus.state import digest, subtract
 from foedus.tasks import Encoded
+from foedus.train import packing
 from foedus.train.export import folded
 from foedus.train.learn import Span as Rounds
 from foedus.train.learn import batches_of, factor, gradient_along, learn, logits_of, mean_loss, steps_a_round
@@ -182,9 +183,21 @@ def test_accumulated_micro_batches_equal_one_large_batch_though_the_last_is_smal
         data = prepare(model, examples(11, model))
         learn(model, data, frozenset(model.trained), craft=craft, span=Rounds(1, 1, 1), seed=("s", "m"))
         ends.append(read(model))
-    for name in ends[0]:
+    # A key's bias adds the same to all scores of a query: its gradient is rounding, which Adam makes large.
+    for name in (name for name in ends[0] if not name.endswith("key.bias")):
         assert torch.allclose(ends[0][name], ends[1][name], atol=1e-5), name
         assert torch.allclose(ends[0][name], ends[2][name], atol=1e-5), name
+
+
+def test_a_text_has_the_same_logits_alone_and_among_shorter_and_longer_ones_in_any_order():
+    model, state = made(METHODS["full"])
+    load(model, nudged(model, state))
+    encoded = [Encoded(one.input_ids[: 3 + 5 * i % 13], one.labels, ()) for i, one in enumerate(examples(11, model))]
+    assert len({len(one.input_ids) for one in encoded}) > packing.GROUP
+    alone = torch.cat([our_logits(model, [one]) for one in encoded])
+    order = [7, 0, 10, 3, 5, 1, 9, 2, 8, 4, 6]
+    assert torch.allclose(our_logits(model, encoded), alone, atol=1e-6)
+    assert torch.allclose(our_logits(model, [encoded[i] for i in order]), alone[order], atol=1e-6)
 
 
 def test_gradients_are_clipped_in_an_order_that_no_hash_seed_changes(monkeypatch):

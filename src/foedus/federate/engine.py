@@ -23,6 +23,7 @@ from multiprocessing.context import ForkProcess
 from typing import Protocol
 
 from foedus.core.errors import FoedusError
+from foedus.core.heap import give_back
 
 __all__ = ["Deliver", "Engine", "InProcess"]
 
@@ -217,6 +218,8 @@ def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
             _send(pipe, reply)
         else:
             _send(pipe, "", reply)
+        del reply
+        give_back()
 
 
 def _delivered(deliver: Deliver, member: str, message: bytes) -> bytes | str:

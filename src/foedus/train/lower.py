@@ -104,7 +104,7 @@ def _below(model: Model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         with row.in_force():
             model.net(input_ids=inputs["input_ids"])
     except _Stop as stopped:
-        return stopped.hidden[0]
+        return row.restored(stopped.hidden[0])
     finally:
         backbone.embeddings, model.layers[last] = embeddings, below
     raise AssertionError("the network ended before its trained layers")
@@ -132,7 +132,8 @@ def forward(model: Model, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     row = PackedRow(mask)
     kept, depth, embeddings = list(model.layers), model.depth, backbone.embeddings
     if "hidden" in batch:
-        backbone.embeddings = _HandIn(batch["hidden"][None] if depth < len(kept) else row.spread(batch["hidden"]))
+        hidden = row.ordered(batch["hidden"])[None]
+        backbone.embeddings = _HandIn(hidden if depth < len(kept) else row.unpacked(hidden))
         for i in range(depth):
             model.layers[i] = _HandThrough()
     else:

@@ -30,35 +30,74 @@ __all__ = ["NAME", "PackedRow"]
 NAME = "foedus_packed"
 """The attention implementation to load a model with."""
 
+GROUP = 4
+"""Examples that are padded to one length for the attention product."""
+
+
+class _Padded:
+    """Examples beside each other in the row, of lengths so near that padding them to one costs little.
+
+    `begin`, `end`: their tokens in the row. `bias`: (examples, 1, 1, longest), -inf on padding; None where there is
+    none.
+    """
+
+    def __init__(self, lengths: torch.Tensor, begin: int) -> None:
+        self.count, self.longest = len(lengths), int(lengths.max())
+        self.begin, self.end = begin, begin + int(lengths.sum())
+        mask = torch.arange(self.longest) < lengths[:, None]  # (examples, longest)
+        self.keep = mask.reshape(-1).nonzero().squeeze(1)
+        self.bias: torch.Tensor | None = None
+        if len(self.keep) < mask.numel():
+            self.bias = torch.zeros(self.count, 1, 1, self.longest).masked_fill(~mask[:, None, None, :], -torch.inf)
+
+    def spread(self, rows: torch.Tensor) -> torch.Tensor:
+        """(all tokens, …) → (examples, longest, …), zeros on padding."""
+        rows, shape = rows[self.begin : self.end], rows.shape[1:]
+        if self.bias is not None:
+            rows = rows.new_zeros(self.count * self.longest, *shape).index_copy(0, self.keep, rows)
+        return rows.reshape(self.count, self.longest, *shape)
+
+    def gathered(self, padded: torch.Tensor) -> torch.Tensor:
+        """(examples, longest, …) → (tokens of these examples, …)."""
+        flat = padded.reshape(self.count * self.longest, *padded.shape[2:])
+        return flat if self.bias is None else flat[self.keep]
+
 
 class PackedRow:
-    """Where the real tokens of a batch lie. `mask`: (batch, longest), 1 for real tokens, which come first in each
-    row.
+    """Where the real tokens of a batch lie: the examples one after the other, the shortest first. `mask`: (batch,
+    longest), 1 for real tokens, which come first in each row.
+
+    `groups`: the examples by so many at a time; attention pads each group to its own longest.
     """
 
     def __init__(self, mask: torch.Tensor) -> None:
         self.batch, self.longest = mask.shape
-        self.keep = mask.reshape(-1).nonzero().squeeze(1)  # (tokens,)
-        self.starts = mask.sum(1).cumsum(0) - mask.sum(1)  # (batch,) where each example begins in the row
-        self.bias: torch.Tensor | None = None  # (batch, 1, 1, longest); None where nothing is padded
-        if len(self.keep) < mask.numel():
-            self.bias = torch.zeros(self.batch, 1, 1, self.longest).masked_fill(mask[:, None, None, :] == 0, -torch.inf)
+        lengths, order = mask.sum(1).sort(stable=True)
+        places = torch.arange(mask.numel()).view(mask.shape)[order]
+        self.keep = places[mask[order] != 0]  # (tokens,) where each token of the row lies in the flattened batch
+        ends = lengths.cumsum(0)
+        self.starts = torch.empty_like(ends).scatter(0, order, ends - lengths)  # (batch,) where each example begins
+        self.groups, begin = [], 0
+        for some in torch.split(lengths, GROUP):
+            self.groups.append(_Padded(some, begin))
+            begin = self.groups[-1].end
 
     def packed(self, padded: torch.Tensor) -> torch.Tensor:
         """(batch, longest, width) → (1, tokens, width)."""
-        flat = padded.reshape(self.batch * self.longest, -1)
-        return (flat if self.bias is None else flat[self.keep])[None]
+        return padded.reshape(self.batch * self.longest, -1)[self.keep][None]
 
-    def spread(self, rows: torch.Tensor) -> torch.Tensor:
-        """(tokens, …) → (batch, longest, …), zeros on padding."""
-        if self.bias is None:  # all as long: the row is the batch already
-            return rows.reshape(self.batch, self.longest, *rows.shape[1:])
-        flat = rows.new_zeros(self.batch * self.longest, *rows.shape[1:]).index_copy(0, self.keep, rows)
-        return flat.view(self.batch, self.longest, *rows.shape[1:])
+    def ordered(self, rows: torch.Tensor) -> torch.Tensor:
+        """(tokens, width) with the examples as they stand in the batch → the same in the row's order."""
+        return rows[self.keep.argsort().argsort()]
+
+    def restored(self, row: torch.Tensor) -> torch.Tensor:
+        """(tokens, width) in the row's order → the same with the examples as they stand in the batch."""
+        return row[self.keep.argsort()]
 
     def unpacked(self, row: torch.Tensor) -> torch.Tensor:
-        """(1, tokens, width) → (batch, longest, width)."""
-        return self.spread(row[0])
+        """(1, tokens, width) → (batch, longest, width), zeros on padding."""
+        flat = row.new_zeros(self.batch * self.longest, row.shape[-1]).index_copy(0, self.keep, row[0])
+        return flat.view(self.batch, self.longest, -1)
 
     def first(self, row: torch.Tensor) -> torch.Tensor:
         """(1, tokens, width) → (1, batch, width): each example's first token."""
@@ -92,16 +131,17 @@ def _attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    row = _row.get()
-    q, k, v = (row.spread(x[0].transpose(0, 1)).transpose(1, 2) for x in (query, key, value))
-    with torch.autocast("cpu", enabled=False):  # its backward pass in bfloat16 takes ten times that in float32
-        out = F.scaled_dot_product_attention(
-            q.float(), k.float(), v.float(), attn_mask=row.bias, dropout_p=dropout if module.training else 0.0,
-            scale=scaling, enable_gqa=key.shape[1] != query.shape[1],
-        ).to(query.dtype)  # fmt: skip
-    heads, dim = query.shape[1], query.shape[3]
-    flat = out.transpose(1, 2).reshape(-1, heads, dim)
-    return (flat if row.bias is None else flat[row.keep])[None], None
+    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (tokens, heads, dim)
+    out = []
+    for group in _row.get().groups:
+        q, k, v = (group.spread(x).transpose(1, 2).float() for x in rows)
+        with torch.autocast("cpu", enabled=False):  # its backward pass in bfloat16 takes ten times that in float32
+            done = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=group.bias, dropout_p=dropout if module.training else 0.0,
+                scale=scaling, enable_gqa=key.shape[1] != query.shape[1],
+            ).to(query.dtype)  # fmt: skip
+        out.append(group.gathered(done.transpose(1, 2)))
+    return torch.cat(out)[None], None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
