@@ -20,6 +20,7 @@ from typing import Any
 
 from foedus.core.clock import Clock, now, spell
 from foedus.core.errors import CallerError, FoedusError, RunError, VerifyError
+from foedus.serve.apart import apart
 from foedus.serve.batcher import Batcher, Done
 from foedus.serve.given import Answers, Caller, Compared, Given, Loaded, Options, Watched, label_of
 from foedus.serve.int8 import Agreement, compare, in_int8
@@ -46,7 +47,8 @@ class Desk:
         self.watched = Watched()
         self.closing = False
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._looker = ThreadPoolExecutor(1, thread_name_prefix="looker")
+        self._swapping = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._refreshing: asyncio.Task[None] | None = None
         self._asked = 0
@@ -80,12 +82,14 @@ class Desk:
         Raises: as `admit`; CallerError `serve.other-consortium`.
         """
         loop = asyncio.get_running_loop()
-        release = await loop.run_in_executor(self._loader, partial(admit, source, self.clock()))
-        anchored_like(self.serving().release, release)
-        model, int8 = await loop.run_in_executor(self._loader, self.prepared, release)
-        before, self.current = self.serving(), self.line_of(release, model, int8)
+        async with self._swapping:
+            release = await loop.run_in_executor(None, apart, partial(admit, source, self.clock()))
+            anchored_like(self.serving().release, release)
+            model, int8 = await loop.run_in_executor(None, apart, partial(self.prepared, release))
+            before, after = self.serving(), self.line_of(release, model, int8)
+            self.current = after
         self._task(before.batcher.drain())
-        return self.current
+        return after
 
     def serving(self) -> Loaded:
         """The release that answers now."""
@@ -106,7 +110,7 @@ class Desk:
         for one in filter(None, (self.current, self.shadow)):
             look = partial(look_again, one.release, one.standing, self.clock())
             try:
-                one.standing = await loop.run_in_executor(self._loader, look)
+                one.standing = await loop.run_in_executor(self._looker, look)
             except Exception:  # a bug: what cannot be looked at is not served as if it had been
                 log.exception("looking at the ledger of %s failed", one.release.name)
                 one.standing = replace(one.standing, code="refused", detail="serve.bug")
@@ -266,7 +270,7 @@ class Desk:
             await one.batcher.drain()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.keeper.close)
-        for executor in (self._model, self._loader):
+        for executor in (self._model, self._looker):
             executor.shutdown(wait=True, cancel_futures=True)
 
 

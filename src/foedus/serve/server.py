@@ -17,6 +17,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import uvicorn
 from foedus.core.clock import Clock, now
 from foedus.core.errors import CallerError, RunError
 from foedus.serve import control
+from foedus.serve.apart import apart
 from foedus.serve.app import build
 from foedus.serve.box import Box
 from foedus.serve.desk import Desk
@@ -74,8 +76,8 @@ def serve(
     if not tokens.asked_for and not _is_loopback(settings.host):
         raise CallerError("serve.open-door", host=settings.host)
     with _bound(settings.host, settings.port) as bound:
-        release = admit(source, clock())
-        other = admit(shadow, clock()) if shadow else None
+        release = apart(partial(admit, source, clock()))
+        other = apart(partial(admit, shadow, clock())) if shadow else None
         with asyncio.Runner(loop_factory=_quick_loop()) as runner:
             runner.run(_serving(workspace, bound, tokens, settings, release, other, up, clock))
 
@@ -94,7 +96,7 @@ async def _serving(
     watching = Watching(desk, workspace)
     listening = None
     try:
-        first = desk.line_of(release, *desk.prepared(release))
+        first = desk.line_of(release, *apart(partial(desk.prepared, release)))
         desk.open(first, desk.line_of(shadow, shadow.predictor) if shadow else None)
         watching.open()
         far = not _is_loopback(settings.host)
