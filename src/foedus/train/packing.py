@@ -19,9 +19,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 
-from foedus.core.loading import uncollected
+from foedus.core.loading import put_off, uncollected
 
-with uncollected():
+with uncollected(), put_off("scipy.optimize"):  # transformers wants it for a loss of object detection
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface
 
