@@ -303,6 +303,15 @@ def lines_of(setting: Setting, arms: Sequence[Arm]) -> list[Line]:
     return lines
 
 
+def turns(setting: Setting, arms: Sequence[Arm]) -> str:
+    """How often each engine was measured: what most of them have, then those that have less."""
+    counts = {arm.title: sum(saved(setting, arm, n) is not None for n in range(1, 100)) for arm in arms}
+    most = max(counts.values())
+    fewer = [f"{title}: {count}" for title, count in counts.items() if 0 < count < most]
+    exceptions = f" ({'; '.join(fewer)})" if fewer else ""
+    return f"{most} turn{'s' if most > 1 else ''} of each engine{exceptions}."
+
+
 def table(lines: Sequence[Line]) -> str:
     base = {line.arm: line for line in lines}.get(BARE, lines[0])
     rows = [
@@ -452,8 +461,7 @@ def section(settings: Sequence[tuple[Setting, list[Arm]]], data: Path | None) ->
         chart = f"engine-{setting.name}"
         draw(setting, lines, PAGE.parent / "charts" / chart)
         out += [f"### {titled(setting)}", "", f"![{titled(setting)}](charts/{chart}.svg)", "", table(lines), ""]
-        turns = sum(saved(setting, arms[0], number) is not None for number in range(1, 100))
-        out += [f"{turns} turn{'s' if turns > 1 else ''} of each engine.", ""]
+        out += [turns(setting, arms), ""]
         out += [*(f"- {verdict}" for verdict in verdicts(setting, lines)), ""]
     if not settings:
         out += ["**Not measured** yet.", ""]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of processes and connections."""
+
+
+_GIVES_WAY = 5
+"""A worker computes for minutes: who waits for a page or an answer on the same machine goes first."""
 
 
 @dataclass(slots=True)
@@ -209,6 +214,7 @@ def _serve(pipe: Connection, other: Connection, deliver: Deliver) -> None:
     other.close()
     gc.freeze()  # a collection here would write to every object's page, and each worker hold them all for itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the coordinator's to handle
+    os.nice(_GIVES_WAY)
     while True:
         try:
             reply = _delivered(deliver, *_receive(pipe))
