@@ -29,6 +29,8 @@ def door(tmp_path):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_link_signs_in_and_out_and_axe_finds_nothing(door, lang):
+    from selenium.webdriver.support.ui import WebDriverWait
+
     origin = door.places.origin
     with chromium() as driver:
         driver.get(f"{origin}/door?lang={lang}")
@@ -42,4 +44,5 @@ def test_the_link_signs_in_and_out_and_axe_finds_nothing(door, lang):
         assert findings(driver) == []
         assert told(driver) == []
         driver.find_element("css selector", "main form button").click()
-        assert f"foedus login {origin}" in driver.page_source
+        signed_out = f"foedus login {origin}"
+        WebDriverWait(driver, 30).until(lambda one: signed_out in one.page_source)  # a click does not wait for the page
