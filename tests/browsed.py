@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -48,12 +48,31 @@ def told(driver):
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
+def text(driver, selector="main"):
+    """What is shown in the first element of this selector."""
+    return driver.find_element("css selector", selector).text
+
+
+def wait(driver, reached, seconds=60):
+    """Until `reached(driver)` is true; gives what it gave.
+
+    A click does not wait for the page it brings: until then an element may be missing, or be of the page before.
+    """
+    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    passing = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(driver, seconds, ignored_exceptions=passing).until(reached)
+
+
 def walk_to(driver, reached, *, most=80):
     """Press Tab until the focus is on an element for which `reached` is true; gives it."""
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.common.keys import Keys
 
     for _ in range(most):
-        driver.switch_to.active_element.send_keys(Keys.TAB)
-        if reached(focused := driver.switch_to.active_element):
-            return focused
+        with suppress(StaleElementReferenceException):  # what has come since took the place of what had the focus
+            driver.switch_to.active_element.send_keys(Keys.TAB)
+            if reached(focused := driver.switch_to.active_element):
+                return focused
     raise AssertionError(f"not reached by {most} times Tab: {driver.page_source[:2000]}")

@@ -1,6 +1,7 @@
 """`foedus gate approve` against a hub: by name, fetched and verified here; and `foedus login`."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from foedus import workspace as ws
 from foedus.cli import gate
 from foedus.cli import shell as shell_room
 from foedus.core.errors import CallerError, IdentityError
+from foedus.release.paper import Change, paper_of
 from foedus.resident.link import Link
 
 
@@ -87,3 +89,18 @@ def test_nothing_is_signed_without_a_yes(met):
     with pytest.raises(CallerError, match=r"release\.needs-confirmation"):
         call(met, "bank-a", "approve", met.digest, yes=False)
     assert ws.pending(ws.open_workspace(met.members["bank-a"].folder)) == []
+
+
+def test_a_voter_sees_the_figures_of_both_releases_and_then_the_parts_that_differ(met, capsys):
+    paper = paper_of(
+        met.draft.folder, anchor=ws.open_workspace(met.members["bank-a"].folder).page.anchor, at=met.door.at
+    )
+    one = paper.beside[0]
+    assert one.draft.estimate == "0.98"
+    before = replace(one, current=one.draft.model_copy(update={"estimate": "0.9"}))
+    changes = (Change("model", "sha256:aaaa", "sha256:bbbb"),)
+    later = replace(paper, previous="bank-intents 0.9.0", beside=(before, *paper.beside[1:]), changes=changes)
+    gate._show(later, "bank-a", "approve")
+    said = capsys.readouterr().out
+    assert "Against the release in force, bank-intents 0.9.0" in said
+    assert said.index("+0.0800") < said.index("model: sha256:aaaa → sha256:bbbb") < said.index("You are about to sign")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from browsed import chromium, findings, told
+from browsed import chromium, findings, text, told, wait
 from foedus.core.clock import now, spell
 from foedus.core.errors import RunError
 from foedus.practice import open_practice, run_here
@@ -37,16 +37,6 @@ def origin():
         yield address
 
 
-def text(driver, selector="main"):
-    return driver.find_element("css selector", selector).text
-
-
-def wait(driver, reached, seconds=20):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(driver, seconds).until(reached)
-
-
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_and_the_console_is_silent_on_every_page(origin, lang, theme):
@@ -71,10 +61,10 @@ def test_from_the_overview_to_the_run_and_to_the_verified_release(origin):
     with chromium() as driver:
         driver.get(f"{origin}/?lang=en")
         driver.find_element("css selector", ".loop a[href='/runs/run-1']").click()
-        assert "Done: all 2 rounds" in text(driver)
+        wait(driver, lambda one: "Done: all 2 rounds" in text(one))
         driver.get(f"{origin}/")
         driver.find_element("link text", "practice-intents 1.0").click()
-        driver.find_element("css selector", "#verify button").click()
+        wait(driver, lambda one: one.find_element("css selector", "#verify button")).click()
         wait(driver, lambda one: "verified" in text(one, "#seen"))
         assert driver.current_url.endswith(f"/releases/{names().proposal}"), "only a part of the page was changed"
         assert told(driver) == []
@@ -97,7 +87,7 @@ def test_without_scripts_every_page_is_complete(origin):
             driver.get(f"{origin}{path}?lang=en")
             assert len(text(driver)) > 300, path
         driver.find_element("css selector", "form[action='/audit/verify'] button").click()
-        assert "verified" in text(driver)
+        wait(driver, lambda one: "verified" in text(one))
 
 
 def test_a_page_prints_to_paper_with_its_details_and_without_its_navigation(origin):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from boxed import ADDRESS, answering
-from browsed import chromium, findings, told, walk_to
+from browsed import chromium, findings, text, told, wait, walk_to
 from foedus.web.app import build
 from foedus.web.door import Door, places
 from foedus.web.pages import serving
@@ -84,9 +84,7 @@ def behind_a_door(site):
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("scripts", [True, False])
 def test_the_box_answers_in_a_real_browser_by_the_keyboard_alone(site, lang, scripts):
-    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
 
     with answering(site.workspace.folder), behind_a_door(site) as (origin, link), chromium() as driver:
         driver.get(origin + link)
@@ -96,9 +94,7 @@ def test_the_box_answers_in_a_real_browser_by_the_keyboard_alone(site, lang, scr
         box = walk_to(driver, lambda one: one.get_attribute("id") == "text")
         box.send_keys(TEXTS[2])
         walk_to(driver, lambda one: one.tag_name == "button").send_keys(Keys.ENTER)
-        # the answer takes the place of the element that is being looked at
-        waiting = WebDriverWait(driver, 30, ignored_exceptions=[StaleElementReferenceException])
-        waiting.until(lambda one: "practice-intents" in one.find_element("id", "answered").text)
+        wait(driver, lambda one: "practice-intents" in text(one, "#answered"))
         assert driver.find_element("id", "text").get_attribute("value") == TEXTS[2]
         assert driver.current_url.endswith("/serving/try") != scripts
         if scripts:

@@ -238,12 +238,33 @@ def _show(paper: Paper, member: str, choice: Literal["approve", "object"]) -> No
     if paper.previous:
         here.line()
         here.say("release.cli.against-previous", name=paper.previous)
-        for change in paper.changes:
-            here.line(f"  {change.field}: {change.old} → {change.new}")
+        _compare(paper)
     here.line()
     here.say("release.cli.signs", member=member)
     for line in paper.signs(choice):
         here.line(f"  {line}")
+
+
+def _compare(paper: Paper) -> None:
+    """What the draft reaches beside the release in force, then which of their parts differ."""
+    from foedus.core.messages import say
+
+    here = shell()
+    rows = [
+        [
+            one.member or say("web.evidence.all"),
+            one.metric,
+            one.draft.estimate,
+            one.current.estimate if one.current else "",
+            f"{float(one.change):+.4f}" if one.change is not None else "",
+        ]
+        for one in paper.beside
+    ]
+    words = ("release.cli.head-member", "release.cli.head-figure", "web.gates.candidate", "web.gates.current",
+             "web.gates.change")  # fmt: skip
+    here.table([say(word) for word in words], rows)
+    for change in paper.changes:
+        here.line(f"  {say(f'node_page.field.{change.field}')}: {change.old} → {change.new}")
 
 
 def _collect(path: str, votes: list[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from browsed import chromium, findings, told
+from browsed import chromium, findings, told, wait
 from doored import opened_pages
 from foedus import workspace as ws
 from foedus.index import open_index
@@ -29,8 +29,6 @@ def door(tmp_path):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_link_signs_in_and_out_and_axe_finds_nothing(door, lang):
-    from selenium.webdriver.support.ui import WebDriverWait
-
     origin = door.places.origin
     with chromium() as driver:
         driver.get(f"{origin}/door?lang={lang}")
@@ -45,4 +43,4 @@ def test_the_link_signs_in_and_out_and_axe_finds_nothing(door, lang):
         assert told(driver) == []
         driver.find_element("css selector", "main form button").click()
         signed_out = f"foedus login {origin}"
-        WebDriverWait(driver, 30).until(lambda one: signed_out in one.page_source)  # a click does not wait for the page
+        wait(driver, lambda one: signed_out in one.page_source)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from browsed import chromium, findings, told, walk_to
+from browsed import chromium, findings, text, told, wait, walk_to
 from foedus.web.door.places import places
 from foedus.web.node.app import SECTIONS, build
 from foedus.web.node.keeper import Keeper
@@ -27,10 +27,8 @@ def press(element, *keys):
     element.send_keys(*keys)
 
 
-def shown(driver, text, *, seconds=20):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, seconds).until(lambda one: text in one.find_element("tag name", "main").text)
+def shown(driver, words):
+    wait(driver, lambda one: words in text(one))
 
 
 def test_a_member_votes_by_keyboard_alone(served):
@@ -45,7 +43,7 @@ def test_a_member_votes_by_keyboard_alone(served):
         shown(driver, "Fetch it and verify it here")
         press(walk_to(driver, lambda one: one.text == "Fetch it and verify it here"), Keys.ENTER)
         shown(driver, "Sign the objection")
-        main = driver.find_element("tag name", "main").text
+        main = text(driver)
         assert main.index("Verified on this machine") < main.index("Gates, failures first") < main.index("Object")
         assert ("Sign the approval" in main) == good
         assert findings(driver) == []

@@ -128,7 +128,7 @@ def refusal():
 def test_a_member_votes_on_a_run_by_keyboard_alone_and_axe_finds_nothing(mine):
     from selenium.webdriver.common.keys import Keys
 
-    from browsed import chromium, findings, told, walk_to
+    from browsed import chromium, findings, text, told, wait, walk_to
     from foedus.web.door.places import places
     from foedus.web.node.app import build
     from foedus.web.node.keeper import Keeper
@@ -149,9 +149,7 @@ def test_a_member_votes_on_a_run_by_keyboard_alone_and_axe_finds_nothing(mine):
             walk_to(driver, lambda one: one.get_attribute("id") == "approve-passphrase").send_keys(PASSPHRASE)
             walk_to(driver, lambda one: one.get_attribute("id") == "approve-read").send_keys(Keys.SPACE)
             walk_to(driver, lambda one: one.tag_name == "button").send_keys(Keys.ENTER)
-            from selenium.webdriver.support.ui import WebDriverWait
-
-            WebDriverWait(driver, 30).until(lambda one: "you approved" in one.find_element("tag name", "main").text)
+            wait(driver, lambda one: "you approved" in text(one))
             assert votes(mine, entry) == {"bank-a": "approve"}
     finally:
         listening.close()
