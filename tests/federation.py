@@ -205,12 +205,6 @@ def memory_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def free_memory() -> int:
-    """Bytes of memory that a new process could have without swapping."""
-    line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
-    return int(line.split()[1]) * 1024
-
-
 @cache
 def shared_model(base: Path, task: terms.Task, method: terms.Method, dropout: str | None, rank: int | None) -> Model:
     """One network for all members of this process, as in practice: nothing of one member's work may stay in it."""

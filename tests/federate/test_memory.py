@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from federation import free_memory, memory_folder
+from federation import memory_folder
+from memory import free_memory
 
 SCRIPT = '''
 import json, sys
@@ -23,15 +24,10 @@ from foedus.federate.talk import Answer, Send
 from foedus.ledger.consortium import Consortium
 from foedus.post import Desk, Post
 from foedus.records.asks import Reply, Train
+from memory import peak
 from samples import private_keys, sample_accord
 
 folder, size = Path(sys.argv[1]), int(sys.argv[2])
-
-
-def peak():
-    """The most memory that this process has held, in bytes; what `getrusage` says is never below its parent's."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def deliver(member, message):

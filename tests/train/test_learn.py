@@ -54,11 +54,12 @@ def our_logits(model, encoded):
 
 @pytest.mark.parametrize("task", [TASK, ENTITIES], ids=["texts", "entities"])
 @pytest.mark.parametrize("name", METHODS)
-def test_kept_lower_layers_give_the_logits_of_the_whole_network(name, task):
+@pytest.mark.parametrize("count", [1, 7])
+def test_kept_lower_layers_give_the_logits_of_the_whole_network(name, task, count):
     model, state = made(METHODS[name], task=task)
     state = nudged(model, state)
     load(model, state)
-    encoded = examples(7, model, task=task)
+    encoded = examples(count, model, task=task)
     longer = encoded[0]
     encoded[0] = Encoded(longer.input_ids[:2] + longer.input_ids[-1:], longer.labels[:3], longer.words[:3])
     data = prepare(model, encoded)
@@ -68,7 +69,7 @@ def test_kept_lower_layers_give_the_logits_of_the_whole_network(name, task):
     real = plain["attention_mask"].bool() if task is ENTITIES else slice(None)
     # Other kernels add in another order: equal to float32's rounding, not to the bit.
     assert (logits[real] - expected[real]).abs().max() < 1e-5
-    assert model.task.loss(logits, batch).shape == (7,)
+    assert model.task.loss(logits, batch).shape == (count,)
 
 
 @pytest.mark.parametrize("name", ["full-top", "head", "lora-top", "stack-top"])

@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 import wired
-from federation import free_memory
 from foedus.core.clock import now
 from foedus.core.errors import CallerError, IdentityError, RunError
 from foedus.wire import fab, tls
 from foedus.wire.gateway import Gateway, Response
 from foedus.wire.supernode import SuperNode
+from memory import free_memory, peak
 
 pytest.importorskip("flwr")
 
@@ -55,12 +55,6 @@ def test_every_member_answers_its_own_message(field):
     got, seconds = field.carry({"ana": b"one", "bo": b"two"})
     assert got == {"ana": b"ana:one", "bo": b"bo:two"}
     assert seconds < 30
-
-
-def peak(pid):
-    """The most memory that a process has held, in bytes."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 @pytest.mark.slow

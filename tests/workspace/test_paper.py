@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from foedus import workspace as ws
-from foedus.core.envelope import b64
+from foedus.core.envelope import Envelope, b64
 from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError, VerifyError
 from foedus.core.keys import generate
 from foedus.core.messages import LANGUAGES, error_text
@@ -299,11 +299,40 @@ def test_a_copy_with_a_changed_or_missing_entry_is_refused_and_the_old_copy_stay
     parcel = Parcel.from_bytes(ws.export_ledger(hub))
     copy = LedgerCopy.from_bytes(only_document(parcel.to_bytes()).payload)
     for leaves in (copy.leaves[:-1], copy.leaves[:1] + copy.leaves[2:], (*copy.leaves, copy.leaves[-1])):
-        from foedus.core.envelope import Envelope
-
         forged = Envelope(LedgerCopy.payload_type(), copy.model_copy(update={"leaves": leaves}).to_bytes(), ())
         with pytest.raises(FoedusError) as caught:
             ws.take_ledger(a, Parcel((forged,), parcel.objects).to_bytes())
+        assert caught.value.code.split(".")[0] in ("ledger", "fold")
+        assert ws.consortium(a) == before
+
+
+def test_a_copy_of_the_entries_that_a_member_lacks_is_enough_and_one_with_a_gap_is_refused(tmp_path):
+    hub, members = in_force(tmp_path)
+    a, known = members["bank-a"], ws.consortium(members["bank-a"]).size
+    ws.collect_acts(hub, [ws.make_act(a, card("a"), clock=clock)], clock=clock)
+    whole, added = ws.export_ledger(hub), ws.export_ledger(hub, known)
+    assert len(LedgerCopy.from_bytes(only_document(added).payload).leaves) == ws.consortium(hub).size - known
+    after = ws.export_ledger(hub, known + 1)
+    refused("workspace.copy-leaves-gap", CallerError, lambda: ws.take_ledger(a, after))
+    assert ws.consortium(a).size == known
+    assert ws.take_ledger(a, added) == ws.consortium(hub)
+    for old in (added, whole):  # again changes nothing
+        assert ws.take_ledger(a, old) == ws.consortium(hub)
+    stranger = members["bank-b"]
+    assert ws.take_ledger(stranger, whole) == ws.consortium(hub)
+
+
+def test_a_copy_of_some_entries_that_were_changed_is_refused(tmp_path):
+    hub, members = in_force(tmp_path)
+    a, b, known = members["bank-a"], members["bank-b"], ws.consortium(members["bank-a"]).size
+    acts = [ws.make_act(a, card("a"), clock=clock), ws.make_act(b, card("b"), clock=clock)]
+    ws.collect_acts(hub, acts, clock=clock)
+    copy = LedgerCopy.from_bytes(only_document(ws.export_ledger(hub, known)).payload)
+    before = ws.consortium(a)
+    for leaves in (copy.leaves[:-1], copy.leaves[::-1], (*copy.leaves, copy.leaves[-1]), ()):
+        forged = Envelope(LedgerCopy.payload_type(), copy.model_copy(update={"leaves": leaves}).to_bytes(), ())
+        with pytest.raises(FoedusError) as caught:
+            ws.take_ledger(a, Parcel((forged,)).to_bytes())
         assert caught.value.code.split(".")[0] in ("ledger", "fold")
         assert ws.consortium(a) == before
 

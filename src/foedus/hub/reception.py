@@ -2,7 +2,7 @@
 
     GET  greeting     the hub's clock, version and protocol
     POST joined       a member's answer to its invitation
-    POST ledger       an inquiry signed by a member → the ledger's copy, or nothing when it knows all
+    POST ledger       an inquiry signed by a member → the entries that it lacks, or nothing when it knows all
     POST acts         entries that members signed; they are folded before they are recorded, twice changes nothing
     POST node-key     by which transport key a member's node connects, signed by its act key
     POST candidate    what a voter fetches of a draft, signed by the voter: the list of its files, or a part of one
@@ -154,7 +154,7 @@ class Reception:
             raise IdentityError("hub.no-member", member=inquiry.member)
         document.require(act, who=inquiry.member)
         self._require_now(inquiry.at)
-        return b"" if state.size == 0 or inquiry.have >= state.size else export_ledger(workspace)
+        return b"" if state.size == 0 or inquiry.have >= state.size else export_ledger(workspace, inquiry.have)
 
     def _candidate(self, workspace: Workspace, body: bytes) -> bytes:
         document = only_document(body)

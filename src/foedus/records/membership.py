@@ -125,7 +125,9 @@ class Joined(Record):
 
 
 class LedgerCopy(Record):
-    """A ledger as one document: its signed head and every leaf, in base64. Objects lie beside it in the parcel."""
+    """A ledger as one document: its signed head and its leaves from `start` on, in base64; 0: all of them. Objects lie
+    beside it in the parcel.
+    """
 
     kind: ClassVar[str] = "ledger-copy"
 
@@ -133,6 +135,7 @@ class LedgerCopy(Record):
     origin: Text
     size: Int
     checkpoint: str
+    start: Int
     leaves: ListOf[str]
 
 

@@ -93,7 +93,7 @@ class Link:
         self._ask("POST", "acts", parcel)
 
     def ledger(self, member: str, have: int, act: PrivateKey) -> bytes | None:
-        """The hub's copy of the ledger, or None when it holds no more than the `have` entries known here."""
+        """What the hub's ledger holds after the `have` entries known here, or None when that is nothing."""
         inquiry = Inquiry(member=member, have=have, at=spell(self.clock()))
         return self._ask("POST", "ledger", Parcel.of([inquiry.sign(act)]).to_bytes()) or None
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -66,8 +67,6 @@ class _Padded:
 class PackedRow:
     """Where the real tokens of a batch lie: the examples one after the other, the shortest first. `mask`: (batch,
     longest), 1 for real tokens, which come first in each row.
-
-    `groups`: the examples by so many at a time; attention pads each group to its own longest.
     """
 
     def __init__(self, mask: torch.Tensor) -> None:
@@ -77,10 +76,16 @@ class PackedRow:
         self.keep = places[mask[order] != 0]  # (tokens,) where each token of the row lies in the flattened batch
         ends = lengths.cumsum(0)
         self.starts = torch.empty_like(ends).scatter(0, order, ends - lengths)  # (batch,) where each example begins
-        self.groups, begin = [], 0
-        for some in torch.split(lengths, GROUP):
-            self.groups.append(_Padded(some, begin))
-            begin = self.groups[-1].end
+        self.lengths = lengths
+
+    @cached_property
+    def groups(self) -> list[_Padded]:
+        """The examples by so many at a time; attention pads each group to its own longest."""
+        groups, begin = [], 0
+        for some in torch.split(self.lengths, GROUP):
+            groups.append(_Padded(some, begin))
+            begin = groups[-1].end
+        return groups
 
     def packed(self, padded: torch.Tensor) -> torch.Tensor:
         """(batch, longest, width) → (1, tokens, width)."""
@@ -131,9 +136,16 @@ def _attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
+    row = _row.get()
+    if row.batch == 1 and not torch.is_autocast_enabled("cpu"):  # one text alone: nothing to pad, nothing to spread
+        done = F.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout if module.training else 0.0, scale=scaling,
+            enable_gqa=key.shape[1] != query.shape[1],
+        )  # fmt: skip
+        return done.transpose(1, 2), None
     rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (tokens, heads, dim)
     out = []
-    for group in _row.get().groups:
+    for group in row.groups:
         q, k, v = (group.spread(x).transpose(1, 2).float() for x in rows)
         with torch.autocast("cpu", enabled=False):  # its backward pass in bfloat16 takes ten times that in float32
             done = F.scaled_dot_product_attention(

@@ -212,14 +212,17 @@ def rotate_key(workspace: Workspace, purpose: Purpose, *, passphrase: str | None
     return act(workspace, change, passphrase=passphrase, clock=clock)
 
 
-def export_ledger(workspace: Workspace) -> bytes:
+def export_ledger(workspace: Workspace, have: int = 0) -> bytes:
     """The ledger and what is needed to read it, as one parcel for members: accords, proposals, long lists; and the
-    reports on which proposed runs rest, for those who vote on them.
+    reports on which proposed runs rest, for those who vote on them. Without the first `have` entries, for one who has
+    them.
     """
     ledger = Ledger(workspace.ledger)
     state = consortium(workspace)
-    leaves = tuple(map(b64, ledger.data()))
-    copy = LedgerCopy(origin=ledger.origin, size=ledger.size, checkpoint=b64(ledger.checkpoint()), leaves=leaves)
+    copy = LedgerCopy(
+        origin=ledger.origin, size=ledger.size, checkpoint=b64(ledger.checkpoint()), start=have,
+        leaves=tuple(map(b64, ledger.data(have))),
+    )  # fmt: skip
     document = Envelope(LedgerCopy.payload_type(), copy.to_bytes(), ())
     reports = {name for one in state.run_proposals.values() for name in one.act.evidence if name in workspace.objects}
     named = [*state.objects, *sorted(reports - set(state.objects))]
@@ -233,7 +236,7 @@ def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = N
     fold from this party's anchor. An older copy changes nothing.
 
     Raises:
-        CallerError: `workspace.wrong-role`, `parcel.…`, `records.…`.
+        CallerError: `workspace.wrong-role`, `workspace.copy-leaves-gap`, `parcel.…`, `records.…`.
         IdentityError: `workspace.other-coordinator` when its accord names other keys than the invitation.
         VerifyError: `ledger.…`, `fold.…`.
     """
@@ -243,12 +246,12 @@ def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = N
         raise CallerError("workspace.not-one-document", got=len(parcel.documents))
     copy = open_record(LedgerCopy, parcel.documents[0])
     page = workspace.page
-    raw = [unb64(leaf) for leaf in copy.leaves]
+    added = [unb64(leaf) for leaf in copy.leaves]
 
     def find(digest: str) -> bytes | None:
         return parcel.objects.get(digest) or workspace.find(digest)
 
-    found = folded_with(workspace, raw, find=find)
+    found = folded_with(workspace, added, start=copy.start, find=find)
     state = found.state
     first = state.accords.get(state.anchor or "")
     if first is None or (first.coordinator.name, first.coordinator.keys) != (page.coordinator, page.coordinator_keys):
@@ -259,9 +262,9 @@ def take_ledger(workspace: Workspace, data: bytes, *, passphrase: str | None = N
     if (workspace.ledger / "checkpoint").exists():
         with writing(workspace) as ledger:
             ledger.refresh()
-            ledger.extend(raw[ledger.size :], checkpoint, log_key=log_key)
+            ledger.extend(added[max(0, ledger.size - copy.start) :], checkpoint, log_key=log_key)
     else:
-        Ledger.receive(workspace.ledger, raw, checkpoint, origin=first.origin, log_key=log_key)
+        Ledger.receive(workspace.ledger, added, checkpoint, origin=first.origin, log_key=log_key)
     remember(workspace, found)
     state = consortium(workspace)
     _settle(workspace, state, passphrase)

@@ -331,7 +331,10 @@ def _verified(workspace: Workspace, page: Backup, copy: bytes | None) -> Consort
     if copy is not None:
         parcel = Parcel.from_bytes(copy)
         told = open_record(LedgerCopy, parcel.documents[0])
-        ledger.extend([unb64(leaf) for leaf in told.leaves[ledger.size :]], unb64(told.checkpoint), log_key=log_key)
+        if told.start > ledger.size:
+            raise CallerError("workspace.copy-leaves-gap", size=ledger.size, start=told.start)
+        added = [unb64(leaf) for leaf in told.leaves[ledger.size - told.start :]]
+        ledger.extend(added, unb64(told.checkpoint), log_key=log_key)
         for data in parcel.objects.values():
             workspace.objects.put(data)
     checks, leaves = verify_structure(workspace.ledger, log_key=log_key, origin=ledger.origin)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from foedus.core.digest import sha256
 from foedus.core.envelope import Envelope
-from foedus.core.errors import VerifyError
+from foedus.core.errors import CallerError, VerifyError
 from foedus.ledger.consortium import Consortium
 from foedus.ledger.fold import resolve
 from foedus.ledger.leaf import Leaf, parse_leaf
@@ -86,13 +86,17 @@ def folded(workspace: Workspace) -> Folded:
         return kept.look(workspace)
 
 
-def folded_with(workspace: Workspace, data: Sequence[bytes], *, find: Find) -> Folded:
-    """A copy's leaves folded on from the ledger here, as if they began with it; `find` gives objects.
+def folded_with(workspace: Workspace, data: Sequence[bytes], *, start: int, find: Find) -> Folded:
+    """A copy's leaves, of which the first is entry `start`, folded on from the ledger here, as if they followed it;
+    `find` gives objects.
 
-    Whether they do is for the head over all of them to show. Raises as `folded`.
+    Whether they do is for the head over all of them to show. Raises as `folded`; CallerError
+    `workspace.copy-leaves-gap` where entries between what is here and what was given are missing.
     """
     here = folded(workspace)
-    return here.on(data[here.state.size :], find=find, anchor=workspace.page.anchor)
+    if start > here.state.size:
+        raise CallerError("workspace.copy-leaves-gap", size=here.state.size, start=start)
+    return here.on(data[here.state.size - start :], find=find, anchor=workspace.page.anchor)
 
 
 def remember(workspace: Workspace, found: Folded) -> None:
