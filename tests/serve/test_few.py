@@ -48,6 +48,16 @@ def test_weights_keep_their_names_and_a_copy_has_its_own() -> None:
         assert not copied(given).any()
 
 
+def test_dropout_is_left_out_as_in_a_stock_network_that_only_answers() -> None:
+    stock = nn.Sequential(nn.Linear(24, 24), nn.Dropout(0.5), nn.Linear(24, 24)).eval()
+    quick = copy.deepcopy(stock)
+    quicken(quick)
+    given = torch.randn(3, 24)
+    with torch.inference_mode():
+        assert torch.allclose(stock(given), quick(given), atol=1e-6)
+    assert not any(isinstance(layer, nn.Dropout) for layer in quick)
+
+
 def test_layers_without_a_bias_and_their_subclasses_stay_what_they_are() -> None:
     _, plain = _pair(bias=False)
     assert not any(isinstance(layer, FewRows) for layer in plain)

@@ -71,6 +71,10 @@ class PackedRow:
 
     def __init__(self, mask: torch.Tensor) -> None:
         self.batch, self.longest = mask.shape
+        if self.batch == 1:
+            self.lengths, self.keep = mask.sum(1), torch.arange(int(mask.sum()))
+            self.starts = torch.zeros(1, dtype=torch.int64)
+            return
         lengths, order = mask.sum(1).sort(stable=True)
         places = torch.arange(mask.numel()).view(mask.shape)[order]
         self.keep = places[mask[order] != 0]  # (tokens,) where each token of the row lies in the flattened batch
