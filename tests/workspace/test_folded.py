@@ -24,6 +24,7 @@ def refusal(number):
 
 def as_a_new_process(monkeypatch):
     monkeypatch.setattr(room, "_KEPT", type(room._KEPT)())
+    monkeypatch.setattr(room, "_FOLDS", type(room._FOLDS)())
 
 
 def exchange(ledger, index, data):
@@ -59,6 +60,33 @@ def test_an_act_reads_only_the_entries_that_came_since_the_last_look(tmp_path, m
     as_a_new_process(monkeypatch)
     assert ws.consortium(hub).size == before.size + 1
     assert read == dict.fromkeys(range(before.size), 1) | {before.size: 2}
+
+
+def test_what_one_party_has_folded_no_other_of_its_process_folds_again(tmp_path, monkeypatch):
+    hub, members = in_force(tmp_path)
+    for number in range(5):
+        ws.act(hub, refusal(number), clock=clock)
+    whole = ws.consortium(hub)
+    monkeypatch.setattr(room, "parse_leaf", lambda *_: pytest.fail("folded again"))
+    for member in members.values():
+        assert ws.take_ledger(member, ws.export_ledger(hub)) == whole
+    monkeypatch.undo()
+    as_a_new_process(monkeypatch)
+    assert [ws.consortium(member) for member in members.values()] == [whole] * len(members)
+
+
+def test_a_copy_that_was_changed_is_not_taken_for_that_of_another_party(tmp_path, monkeypatch):
+    hub, members = in_force(tmp_path)
+    ws.act(hub, refusal(1), clock=clock)
+    for member in members.values():
+        ws.take_ledger(member, ws.export_ledger(hub))
+    as_a_new_process(monkeypatch)
+    whole = ws.consortium(hub)
+    mine = members["bank-a"]
+    exchange(Ledger(mine.ledger), whole.size - 1, b"another entry")
+    with pytest.raises(VerifyError):
+        ws.consortium(mine)
+    assert ws.consortium(members["bank-b"]) == whole
 
 
 def test_what_was_remembered_is_what_a_new_process_reads(tmp_path, monkeypatch):

@@ -6,6 +6,9 @@ signed. Where they have not, everything is read and folded from the start; where
 refused. So what is remembered counts only as far as the signed head confirms it, and an entry that is exchanged in the
 folder later cannot take the place of the one that was folded. Whether every file still is what it was, `foedus verify`
 tells.
+
+Parties of a practice consortium share a process, and hold copies of one ledger: entries that hash to a tree that was
+folded for one of them are not folded again for the others.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from foedus.core.digest import sha256
 from foedus.core.envelope import Envelope
@@ -36,7 +40,7 @@ __all__ = ["Folded", "folded", "folded_with", "remember", "writing"]
 Find = Callable[[str], bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Folded:
     """What entries say, the peaks of the tree over them, and by actor where the entries of its chain stand."""
 
@@ -55,6 +59,17 @@ class Folded:
 
     def on(self, data: Iterator[bytes] | Sequence[bytes], *, find: Find, anchor: str | None) -> Folded:
         """These and the leaves after them; `find` gives objects. Raises VerifyError `fold.…`, `ledger.bad-entry`."""
+        if known := _known(anchor, beyond=self.state.size):
+            data = list(data)
+            further, count = _as_far_as(self, data, known)
+            if count:
+                return further.on(data[count:], find=find, anchor=anchor) if count < len(data) else further
+        found = self._folded_on(data, find=find, anchor=anchor)
+        with _lock:
+            _FOLDS[anchor, found.state.size, found.peaks] = found
+        return found
+
+    def _folded_on(self, data: Iterator[bytes] | Sequence[bytes], *, find: Find, anchor: str | None) -> Folded:
         frontier = Frontier(self.state.size, self.peaks)
         places = {actor: array("Q", at) for actor, at in self.places.items()}
 
@@ -72,6 +87,26 @@ class Folded:
     def stands_under(self, head: Checkpoint) -> bool:
         """Whether these are the entries that this head counts."""
         return (head.size, head.root) == (self.state.size, Frontier(self.state.size, self.peaks).root)
+
+
+def _known(anchor: str | None, *, beyond: int) -> dict[tuple[int, tuple[bytes, ...]], Folded]:
+    """By size and peaks, what this process has folded under an anchor and is longer."""
+    with _lock:
+        found = list(_FOLDS.items())
+    return {(size, peaks): one for (under, size, peaks), one in found if under == anchor and size > beyond}
+
+
+def _as_far_as(
+    here: Folded, data: Sequence[bytes], known: Mapping[tuple[int, tuple[bytes, ...]], Folded]
+) -> tuple[Folded, int]:
+    """The longest of `known` whose entries are those of `here` and the first of these leaves, and how many of them."""
+    frontier, found = Frontier(here.state.size, here.peaks), (here, 0)
+    sizes = {size for size, _ in known}
+    for count, leaf in enumerate(data, start=1):
+        frontier.add(leaf_hash(leaf))
+        if frontier.size in sizes and (same := known.get((frontier.size, frontier.peaks))):
+            found = same, count
+    return found
 
 
 def folded(workspace: Workspace) -> Folded:
@@ -171,6 +206,10 @@ def _kept(workspace: Workspace) -> _Kept:
 
 
 _KEPT: OrderedDict[tuple[Path, str | None], _Kept] = OrderedDict()
-_lock = threading.Lock()
-_MOST = 16
+_MOST = 256
 """Ledgers remembered at once: a practice consortium's parties."""
+
+_FOLDS: WeakValueDictionary[tuple[str | None, int, tuple[bytes, ...]], Folded] = WeakValueDictionary()
+"""By anchor, size and peaks, what the ledgers of this process say, for as long as one of them says it."""
+
+_lock = threading.Lock()
