@@ -330,69 +330,46 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def verdicts(setting: Setting, lines: Sequence[Line]) -> list[str]:
-    """Each goal: met, missed, or not measured."""
+    """Each goal: met, missed, or not measured. Those beside the simulators are set for ten members; of other settings
+    the figures are told, and what was not measured of them is left out.
+    """
     by = {line.arm: line for line in lines}
-    upper = setting.top_layers is not None
+    upper, ten = setting.top_layers is not None, setting.members == 10
+    out: list[str] = []
 
     def ratio(one: str, other: str, what: str) -> float | None:
         return getattr(by[one], what)[0] / getattr(by[other], what)[0] if one in by and other in by else None
 
-    def judged(text: str, value: float | None, limit: float, *, most: bool) -> str:
+    def judge(text: str, value: float | None, limit: float, *, most: bool, of_ten: bool = False) -> None:
         if value is None:
-            return f"{text}: **not measured**."
-        met = value <= limit if most else value >= limit
-        return (
-            f"{text}: {value:.2f}, goal at {'most' if most else 'least'} {limit:g}: **{'met' if met else 'missed'}**."
-        )
+            out.extend([f"{text}: **not measured**."] if ten else [])
+        elif of_ten and not ten:
+            out.append(f"{text}: {value:.2f}.")
+        else:
+            met = "met" if (value <= limit if most else value >= limit) else "missed"
+            out.append(f"{text}: {value:.2f}, goal at {'most' if most else 'least'} {limit:g}: **{met}**.")
 
-    out = []
     for mine, theirs, how in (("off-1", BARE_1, "one process"), ("off", WORKERS, f"{CORES} workers")):
-        out.append(
-            judged(
-                f"Savings off, {how}: processor beside the bare loop", ratio(mine, theirs, "processor"), 1.05, most=True
-            )
-        )
-        out.append(
-            judged(f"Savings off, {how}: memory beside the bare loop", ratio(mine, theirs, "peak"), 1.15, most=True)
-        )
+        off = f"Savings off, {how}"
+        judge(f"{off}: processor beside the bare loop", ratio(mine, theirs, "processor"), 1.05, most=True)
+        judge(f"{off}: memory beside the bare loop", ratio(mine, theirs, "peak"), 1.15, most=True)
         later = by[mine].first[0] - by[theirs].first[0] if mine in by and theirs in by else None
-        out.append(judged(f"Savings off, {how}: seconds by which the first step is later", later, 2, most=True))
-    if not upper:
-        out.append(
-            judged(
-                "A whole run: times less processor than the bare loop",
-                ratio(BARE, "foedus", "processor"),
-                1.4,
-                most=False,
-            )
-        )
-        out.append(
-            judged("A whole run: times less wall than the bare loop", ratio(BARE, "foedus", "wall"), 1.7, most=False)
-        )
+        judge(f"{off}: seconds by which the first step is later", later, 2, most=True)
+    if upper:
+        kept = ratio("uncached", "conversation", "processor")
+        judge("Lower layers kept: times less processor", kept, 1.5, most=False)
     else:
-        out.append(
-            judged(
-                "Lower layers kept: times less processor",
-                ratio("uncached", "conversation", "processor"),
-                1.5,
-                most=False,
-            )
-        )
+        less = "A whole run: times less {} than the bare loop"
+        judge(less.format("processor"), ratio(BARE, "foedus", "processor"), 1.4, most=False)
+        judge(less.format("wall"), ratio(BARE, "foedus", "wall"), 1.7, most=False)
     rivals = [name for name in ("flower", "nvflare") if name in by]
     best = min(rivals, key=lambda name: by[name].wall[0], default="")
     least = min(rivals, key=lambda name: by[name].peak[0], default="")
-    out.append(
-        judged(
-            "A whole run: times faster than the better simulator",
-            ratio(best, "foedus", "wall"),
-            3 if upper else 1.5,
-            most=False,
-        )
-    )
-    out.append(
-        judged("A whole run: memory beside the leaner simulator", ratio("foedus", least, "peak"), 0.5, most=True)
-    )
-    return out  # fmt: skip
+    beside = "A whole run: {} simulator"
+    faster, leaner = ratio(best, "foedus", "wall"), ratio("foedus", least, "peak")
+    judge(beside.format("times faster than the better"), faster, 3 if upper else 1.5, most=False, of_ten=True)
+    judge(beside.format("memory beside the leaner"), leaner, 0.5, most=True, of_ten=True)
+    return out
 
 
 def switch_table(data: Path | None) -> str:

@@ -103,6 +103,17 @@ def test_goals_are_met_missed_or_not_measured(peers: ModuleType, results: Path) 
     assert "| bare loop, 2 threads | 15.0 (14.0–19.0) |" in peers.table(lines)
 
 
+def test_goals_for_ten_members_are_not_held_against_four(peers: ModuleType, results: Path) -> None:
+    setting = peers.Setting(4, 200, 3)
+    cell(peers, setting, "bare-1")
+    cell(peers, setting, "foedus", wall_seconds=10.0)
+    cell(peers, setting, "flower", wall_seconds=12.0, peak_mb=2000.0)
+    every = peers.argparse.Namespace(top_layers=None, flower_python="-", nvflare_python="-")
+    said = "\n".join(peers.verdicts(setting, peers.lines_of(setting, peers.engines(every))))
+    assert "A whole run: times faster than the better simulator: 1.20." in said
+    assert "not measured" not in said
+
+
 def test_the_distance_of_two_ends_is_over_the_norm_and_over_the_way(peers: ModuleType, tmp_path: Path) -> None:
     states = {"start": [0.0, 3.0], "reference": [4.0, 3.0], "end": [4.0, 3.5]}
     paths = {name: tmp_path / f"{name}.safetensors" for name in states}
