@@ -87,7 +87,7 @@ def engines(options: argparse.Namespace) -> list[Arm]:
 
 
 PLAIN = Setting(4, 200, 2)
-UPPER = Setting(4, 200, 2, top_layers=2)
+UPPER = Setting(4, 200, 6, top_layers=2)
 ONE = (*CONVERSATION, "0")
 Switch = tuple[str, Setting, Arm, Setting, Arm]
 """What it is, then what it is beside, then with it."""
@@ -105,7 +105,7 @@ def switches() -> list[Switch]:
         ("no work on padding", PLAIN, off, PLAIN, packed),
         ("the last layer for first tokens only, on top of it", PLAIN, packed, PLAIN, default),
         ("one worker a core", PLAIN, off, PLAIN, Arm("off", "", (*CONVERSATION, str(CORES), "--padded"))),
-        ("lower layers kept, two of six trained", UPPER,
+        ("lower layers kept, two of six trained, six rounds", UPPER,
          Arm("uncached-1", "", (*ONE, "--keep-nothing")), UPPER, default),
         ("`batching: length-buckets`, padded", PLAIN, off, shorter, other_off),
         ("`batching: length-buckets`, packed", PLAIN, default, shorter, other),
