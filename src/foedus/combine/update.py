@@ -29,7 +29,7 @@ _BLOCK = 1 << 15
 _SPAN = 1 << 20
 """Elements that one thread adds up."""
 
-_OPEN_BYTES = 1 << 28
+_OPEN_BYTES = 1 << 29
 """Updates are held open together up to so many bytes, else one at a time: each pass over the sums serves them all."""
 
 
@@ -48,7 +48,7 @@ class Update:
 def weighted_sum(updates: Sequence[Update]) -> State:
     """The sum of weight · delta, in member order, in float64, rounded once to the updates' dtype.
 
-    Updates are open one at a time, small ones a few at a time (256 MB in all), beside one float64 sum for each name.
+    Updates are open one at a time, small ones a few at a time (512 MB in all), beside one float64 sum for each name.
     Weights are taken as they are.
 
     Raises:
