@@ -254,6 +254,27 @@ def test_bfloat16_is_for_the_steps_alone_and_ends_near_float32(name, monkeypatch
     assert far < way / 2
 
 
+@pytest.mark.parametrize("name", ["full", "lora-top"])
+def test_in_bfloat16_the_row_of_tokens_has_few_lengths_and_the_same_logits(name, monkeypatch):
+    model, _ = made(METHODS[name], dropout="0")
+    seen = set()
+    for layer in model.layers:
+        layer.attention.register_forward_pre_hook(lambda _, given: seen.add(given[0].shape[1]))
+    logits = {}
+    for multiple in (1, packing.ROUND):
+        monkeypatch.setattr(packing, "ROUND", multiple)
+        for count in (1, 3, 5):
+            data = prepare(model, examples(count, model))
+            seen.clear()
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                told = forward(model, batch_of(model, data, range(count))).float()
+            assert all(length % multiple == 0 for length in seen), seen
+            logits.setdefault(count, []).append(told)
+    for plain, filled in logits.values():
+        assert plain.shape == filled.shape
+        assert (plain - filled).abs().max() < 0.02  # bfloat16 has eight bits, and kernels choose by shape
+
+
 def test_a_processor_without_bfloat16_says_so_before_any_step(monkeypatch):
     monkeypatch.setattr("foedus.train.learn.computes_bfloat16", lambda: False)
     model, _ = made(terms.Head(), dropout="0")

@@ -34,6 +34,11 @@ NAME = "foedus_packed"
 GROUP = 4
 """Examples that are padded to one length for the attention product."""
 
+ROUND = 64
+"""In bfloat16 a row is filled up with empty tokens to a multiple of so many: a product of each new shape is compiled
+first, and what was compiled is kept, so that steps would be slow, and memory grow, with every new number of tokens.
+"""
+
 
 class _Padded:
     """Examples beside each other in the row, of lengths so near that padding them to one costs little.
@@ -66,7 +71,7 @@ class _Padded:
 
 class PackedRow:
     """Where the real tokens of a batch lie: the examples one after the other, the shortest first. `mask`: (batch,
-    longest), 1 for real tokens, which come first in each row.
+    longest), 1 for real tokens, which come first in each row. `spare`: empty tokens at the end, under autocast.
     """
 
     def __init__(self, mask: torch.Tensor) -> None:
@@ -74,13 +79,14 @@ class PackedRow:
         if self.batch == 1:
             self.lengths, self.keep = mask.sum(1), torch.arange(int(mask.sum()))
             self.starts = torch.zeros(1, dtype=torch.int64)
+            self.spare = _spare(len(self.keep))
             return
         lengths, order = mask.sum(1).sort(stable=True)
         places = torch.arange(mask.numel()).view(mask.shape)[order]
         self.keep = places[mask[order] != 0]  # (tokens,) where each token of the row lies in the flattened batch
         ends = lengths.cumsum(0)
         self.starts = torch.empty_like(ends).scatter(0, order, ends - lengths)  # (batch,) where each example begins
-        self.lengths = lengths
+        self.lengths, self.spare = lengths, _spare(len(self.keep))
 
     @cached_property
     def groups(self) -> list[_Padded]:
@@ -93,19 +99,24 @@ class PackedRow:
 
     def packed(self, padded: torch.Tensor) -> torch.Tensor:
         """(batch, longest, width) → (1, tokens, width)."""
-        return padded.reshape(self.batch * self.longest, -1)[self.keep][None]
+        return self._filled(padded.reshape(self.batch * self.longest, -1)[self.keep])[None]
 
     def ordered(self, rows: torch.Tensor) -> torch.Tensor:
         """(tokens, width) with the examples as they stand in the batch → the same in the row's order."""
-        return rows[self.keep.argsort().argsort()]
+        return self._filled(rows[self.keep.argsort().argsort()])
 
     def restored(self, row: torch.Tensor) -> torch.Tensor:
         """(tokens, width) in the row's order → the same with the examples as they stand in the batch."""
         return row[self.keep.argsort()]
 
+    def _filled(self, row: torch.Tensor) -> torch.Tensor:
+        return F.pad(row, (0, 0, 0, self.spare)) if self.spare else row
+
     def unpacked(self, row: torch.Tensor) -> torch.Tensor:
         """(1, tokens, width) → (batch, longest, width), zeros on padding."""
-        flat = row.new_zeros(self.batch * self.longest, row.shape[-1]).index_copy(0, self.keep, row[0])
+        flat = row.new_zeros(self.batch * self.longest, row.shape[-1]).index_copy(
+            0, self.keep, row[0, : len(self.keep)]
+        )
         return flat.view(self.batch, self.longest, -1)
 
     def first(self, row: torch.Tensor) -> torch.Tensor:
@@ -157,7 +168,13 @@ def _attention(
                 scale=scaling, enable_gqa=key.shape[1] != query.shape[1],
             ).to(query.dtype)  # fmt: skip
         out.append(group.gathered(done.transpose(1, 2)))
+    if row.spare:
+        out.append(out[0].new_zeros(row.spare, *out[0].shape[1:]))
     return torch.cat(out)[None], None
+
+
+def _spare(tokens: int) -> int:
+    return -tokens % ROUND if torch.is_autocast_enabled("cpu") else 0
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
