@@ -215,6 +215,9 @@ def test_later_entries_come_from_a_members_copy(tmp_path, hub, scene):
     copy = ws.export_ledger(hub)
     _, state, _ = restore(tmp_path / "b.tar", tmp_path / "again", ledger=copy)
     assert state == scene.fold()
+    with pytest.raises(CallerError) as gap:
+        restore(tmp_path / "b.tar", tmp_path / "second", ledger=ws.export_ledger(hub, state.size))
+    assert gap.value.code == "workspace.copy-leaves-gap"
     other = Scene()
     other.in_force().act("bank-a", acts.Leave(reason="gone"))
     forked = ws.export_ledger(workspace_of(tmp_path / "other", other))

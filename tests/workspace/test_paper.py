@@ -315,6 +315,8 @@ def test_a_copy_of_the_entries_that_a_member_lacks_is_enough_and_one_with_a_gap_
     after = ws.export_ledger(hub, known + 1)
     refused("workspace.copy-leaves-gap", CallerError, lambda: ws.take_ledger(a, after))
     assert ws.consortium(a).size == known
+    with pytest.raises(ValueError, match="at least 0"):
+        LedgerCopy.model_validate(LedgerCopy.from_bytes(only_document(added).payload).model_dump() | {"start": -1})
     assert ws.take_ledger(a, added) == ws.consortium(hub)
     for old in (added, whole):  # again changes nothing
         assert ws.take_ledger(a, old) == ws.consortium(hub)

@@ -37,6 +37,7 @@ __all__ = [
     "BasisPoints",
     "Bool",
     "Code",
+    "Count",
     "Day",
     "Decimal",
     "Digest",
@@ -146,6 +147,7 @@ def _listed(value: Any) -> Any:
 
 
 Int = Annotated[int, BeforeValidator(_integer)]
+Count = Annotated[int, BeforeValidator(_integer), AfterValidator(lambda v: _at_least(v, 0))]
 Positive = Annotated[int, BeforeValidator(_integer), AfterValidator(lambda v: _at_least(v, 1))]
 BasisPoints = Annotated[int, BeforeValidator(_integer), AfterValidator(lambda v: _between(v, 0, 10_000))]
 Bool = Annotated[bool, BeforeValidator(_boolean)]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from foedus.records.accord import CoordinatorKeys, MemberKeys, Role
-from foedus.records.base import Digest, Instant, Int, ListOf, Name, Record, SetOf, Text
+from foedus.records.base import Count, Digest, Instant, Int, ListOf, Name, Record, SetOf, Text
 
 __all__ = [
     "CLOCK_BOUND_SECONDS",
@@ -135,7 +135,7 @@ class LedgerCopy(Record):
     origin: Text
     size: Int
     checkpoint: str
-    start: Int
+    start: Count
     leaves: ListOf[str]
 
 
@@ -161,7 +161,7 @@ class Inquiry(Record):
 
     v: Literal[1] = 1
     member: Name
-    have: Int
+    have: Count
     at: Instant
 
 
