@@ -2,6 +2,7 @@
 what is killed, silent, forged or strange costs one member one round at most.
 """
 
+import json
 import socket
 import ssl
 from http.client import HTTPSConnection
@@ -23,6 +24,11 @@ PARTS = {"train": 3, "validation": 1, "test": 1}
 FEW = (
     ("deadline_seconds: 600", "deadline_seconds: 90"),
     (r"  - {name: no-harm.*\n", ""),  # three test examples a member decide nothing
+    (
+        "gates:",
+        "tune:\n  trials: 2\n  rounds: 1\n  space:\n"
+        "    - {path: training.craft.head_learning_rate, low: 0.00001, high: 0.1, log: true}\ngates:",
+    ),
 )
 
 
@@ -96,6 +102,17 @@ def test_a_run_reaches_the_state_of_one_process_while_strangers_and_forgers_are_
     assert field.state().runs["run-1"].opened.engine == "flower"
     named = {code for run, _, code, _ in field.state().refusals if run == "run-1"}
     assert {"wire.control-refused", "wire.node-refused", "wire.too-large"} <= named
+
+
+def test_a_search_over_flower_tries_what_a_search_in_one_process_tries(field, reference):
+    tried = done("run", "tune", "--workers", "0", "--workspace", reference / "hub")
+    told = called("--json", "run", "tune", "--engine", "flower", "--workspace", field.hub)
+    assert json.loads(told.partition("\n")[0]) == tried
+    here, there = field.state(), consortium(open_workspace(reference / "hub"))
+    trials = [name for name in there.runs if name.startswith("trial-")]
+    assert len(trials) == 2
+    assert [states(here, name) for name in trials] == [states(there, name) for name in trials]
+    assert {here.runs[name].opened.engine for name in trials} == {"flower"}
 
 
 def test_members_fetch_a_draft_from_the_hub_over_tls_vote_on_it_and_the_release_verifies(field):
