@@ -24,14 +24,14 @@ from practised import ACCORD, LABELS, PARTS, small_base, write_rows
 PATIENCE_SECONDS = 180
 
 
-def foedus_process(*words, log, env=None, within=()):
-    """A `foedus` of its own, its output in a file; `within`: words that start it elsewhere."""
+def foedus_process(*words, log, env=None, within=(), at=None):
+    """A `foedus` of its own, its output in a file; `within`: words that start it elsewhere; `at`: its folder."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FOEDUS_LANG": "en", **(env or {})}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(
             [*within, sys.executable, "-m", "foedus", *map(str, words)], stdout=file,
-            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True, cwd=at,
         )  # fmt: skip
 
 
@@ -60,7 +60,9 @@ def wait_until(true, *, what, seconds=PATIENCE_SECONDS, alive=()):
 
 @dataclass
 class Hubbed:
-    """The processes below one folder; `close` ends them all."""
+    """The processes below one folder, which is where they are called, by paths as people type them; `close` ends them
+    all.
+    """
 
     folder: Path
     members: tuple[str, ...]
@@ -85,8 +87,9 @@ class Hubbed:
         """Start the hub and wait until it says that it is up; gives its address."""
         already = self.log("hub").read_text().count("The hub is up") if self.log("hub").exists() else 0
         self.processes["hub"] = foedus_process(
-            "up", "--no-pages", *words, "--workspace", self.hub, log=self.log("hub"), within=self.within.get("hub", ())
-        )
+            "up", "--no-pages", *words, "--workspace", self.hub.relative_to(self.folder), log=self.log("hub"),
+            within=self.within.get("hub", ()), at=self.folder,
+        )  # fmt: skip
         wait_until(
             lambda: self.log("hub").read_text().count("The hub is up") > already, what="hub up",
             alive=self.alive("hub"),
@@ -96,8 +99,9 @@ class Hubbed:
     def join(self, member, *words):
         """Start a member's process."""
         self.processes[member] = foedus_process(
-            "join", "--invite", self.folder / f"{member}.invitation", "--data", self.folder / member / "data.yaml",
-            *words, "--workspace", self.home(member), log=self.log(member), within=self.within.get(member, ()),
+            "join", "--invite", f"{member}.invitation", "--data", Path(member) / "data.yaml", *words,
+            "--workspace", self.home(member).relative_to(self.folder), log=self.log(member),
+            within=self.within.get(member, ()), at=self.folder,
         )  # fmt: skip
 
     def ready(self, *members):

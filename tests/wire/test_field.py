@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
+from contextlib import chdir
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def answer_of(name):
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
-    with wired.hub(tmp_path_factory.mktemp("w")) as hub:
+    with chdir(tmp_path_factory.mktemp("w")), wired.hub(Path("hub")) as hub:  # as people name a folder
         hub.join("ana", answer_of("ana"))
         hub.join("bo", answer_of("bo"))
         hub.wait_online("ana", "bo")

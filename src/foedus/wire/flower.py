@@ -168,8 +168,8 @@ class Flower:
                 self._send_again(self._letters.values())
                 self._online, self._known_at, self._starts = frozenset(), None, self._starts + 1
             link = self.superlink
-            settings = {"address": link.address, "ca": str(link.tls.ca), "secret_file": str(link.secret_file)}
-            self._child = Child("serverapp", self.folder, {**settings, "socket": str(self.folder / "hub.sock")})
+            settings = {"address": link.address, "ca": link.tls.ca, "secret_file": link.secret_file}
+            self._child = Child("serverapp", self.folder, {**settings, "socket": self.folder / "hub.sock"})
             try:
                 link.revive(start_seconds=start_seconds)  # both start at the same time; the app waits for its run
                 link.submit()

@@ -166,7 +166,7 @@ def _unbuffered(connection: sockets.socket) -> BinaryIO:
 
 
 def _check_length(socket: Path) -> None:
-    length = len(os.fsencode(socket))
+    length = len(os.fsencode(socket.absolute()))  # as the service that is told of it spells it
     if length > _PATH_LIMIT:
         raise CallerError("wire.path-too-long", path=str(socket), got=length, limit=_PATH_LIMIT)
 

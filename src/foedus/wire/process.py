@@ -53,9 +53,10 @@ class Child:
 
     def __init__(self, service: str, folder: Path, settings: Mapping[str, Any]) -> None:
         """Start `foedus.wire.launch` with `settings`, which travel over its standard input: no secret is in a list of
-        processes or an environment.
+        processes or an environment. The service runs in `folder`; paths among the settings are made absolute for it.
         """
         needs_flower()
+        folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         self.log = folder / f"{service}.log"
@@ -72,7 +73,7 @@ class Child:
             )
         with contextlib.suppress(BrokenPipeError):  # it died at once: `alive` says so
             assert self._process.stdin  # noqa: S101 - asked for above
-            self._process.stdin.write(json.dumps(dict(settings)).encode() + b"\n")
+            self._process.stdin.write(json.dumps(dict(settings), default=_spelt).encode() + b"\n")
             self._process.stdin.flush()
 
     @property
@@ -111,3 +112,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _spelt(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value.absolute())
+    raise TypeError(f"no setting: {value!r}")

@@ -260,9 +260,9 @@ def _registered(control: ControlHttpClient, key: bytes) -> int:
 
 def _start(folder: Path, tls: Authority, port: int) -> Child:
     arguments = [
-        *("--host", "127.0.0.1", "--port", str(port), "--database", str(folder / "state.db")),
-        *("--ssl-ca-certfile", str(tls.ca), "--ssl-certfile", str(tls.certificate), "--ssl-keyfile", str(tls.key)),
+        *("--host", "127.0.0.1", "--port", str(port), "--database", folder / "state.db"),
+        *("--ssl-ca-certfile", tls.ca, "--ssl-certfile", tls.certificate, "--ssl-keyfile", tls.key),
         *("--enable-supernode-auth", "--isolation", "process", "--disable-runtime-dependency-installation"),
-        *("--superexec-auth-secret-file", str(folder / "secret")),
+        *("--superexec-auth-secret-file", folder / "secret"),
     ]
-    return Child("superlink", folder, {"arguments": arguments, "secret_file": str(folder / "secret")})
+    return Child("superlink", folder, {"arguments": arguments, "secret_file": folder / "secret"})

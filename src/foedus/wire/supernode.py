@@ -57,15 +57,15 @@ class SuperNode:
         secret_file, port = folder / "secret", free_port()
         write_atomic(secret_file, secrets.token_hex(32).encode(), mode=0o600)
         arguments = [
-            *("--superlink", hub, "--root-certificates", str(ca), "--auth-supernode-private-key", str(node_key)),
+            *("--superlink", hub, "--root-certificates", ca, "--auth-supernode-private-key", node_key),
             *("--host", "127.0.0.1", "--port", str(port), "--isolation", "process"),
-            *("--superexec-auth-secret-file", str(secret_file)),
+            *("--superexec-auth-secret-file", secret_file),
         ]
         settings = {
             "arguments": arguments,
             "runtime": f"127.0.0.1:{port}",
-            "secret_file": str(secret_file),
-            "socket": str(socket),
+            "secret_file": secret_file,
+            "socket": socket,
         }
         node = cls(hub, Child("supernode", folder, settings))
         try:
