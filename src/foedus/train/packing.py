@@ -43,13 +43,11 @@ first, and what was compiled is kept, so that steps would be slow, and memory gr
 class _Padded:
     """Examples beside each other in the row, of lengths so near that padding them to one costs little.
 
-    `begin`, `end`: their tokens in the row. `bias`: (examples, 1, 1, longest), -inf on padding; None where there is
-    none.
+    `tokens`: how many they have. `bias`: (examples, 1, 1, longest), -inf on padding; None where there is none.
     """
 
-    def __init__(self, lengths: torch.Tensor, begin: int) -> None:
-        self.count, self.longest = len(lengths), int(lengths.max())
-        self.begin, self.end = begin, begin + int(lengths.sum())
+    def __init__(self, lengths: torch.Tensor) -> None:
+        self.count, self.longest, self.tokens = len(lengths), int(lengths.max()), int(lengths.sum())
         mask = torch.arange(self.longest) < lengths[:, None]  # (examples, longest)
         self.keep = mask.reshape(-1).nonzero().squeeze(1)
         self.bias: torch.Tensor | None = None
@@ -57,16 +55,16 @@ class _Padded:
             self.bias = torch.zeros(self.count, 1, 1, self.longest).masked_fill(~mask[:, None, None, :], -torch.inf)
 
     def spread(self, rows: torch.Tensor) -> torch.Tensor:
-        """(all tokens, …) → (examples, longest, …), zeros on padding."""
-        rows, shape = rows[self.begin : self.end], rows.shape[1:]
+        """(tokens, …) → (examples, longest, …), zeros on padding."""
+        shape = rows.shape[1:]
         if self.bias is not None:
-            rows = rows.new_zeros(self.count * self.longest, *shape).index_copy(0, self.keep, rows)
+            rows = rows.new_zeros(self.count * self.longest, *shape).index_copy_(0, self.keep, rows)
         return rows.reshape(self.count, self.longest, *shape)
 
     def gathered(self, padded: torch.Tensor) -> torch.Tensor:
-        """(examples, longest, …) → (tokens of these examples, …)."""
+        """(examples, longest, …) → (tokens, …)."""
         flat = padded.reshape(self.count * self.longest, *padded.shape[2:])
-        return flat if self.bias is None else flat[self.keep]
+        return flat if self.bias is None else flat.index_select(0, self.keep)
 
 
 class PackedRow:
@@ -91,11 +89,13 @@ class PackedRow:
     @cached_property
     def groups(self) -> list[_Padded]:
         """The examples by so many at a time; attention pads each group to its own longest."""
-        groups, begin = [], 0
-        for some in torch.split(self.lengths, GROUP):
-            groups.append(_Padded(some, begin))
-            begin = groups[-1].end
-        return groups
+        return [_Padded(some) for some in self.lengths.split(GROUP)]
+
+    def cut(self, row: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(tokens, …) → the tokens of each group, and the spare ones. Cut at once, it is put together at once in the
+        backward pass.
+        """
+        return row.split([*(group.tokens for group in self.groups), self.spare])
 
     def packed(self, padded: torch.Tensor) -> torch.Tensor:
         """(batch, longest, width) → (1, tokens, width)."""
@@ -158,19 +158,19 @@ def _attention(
             enable_gqa=key.shape[1] != query.shape[1],
         )  # fmt: skip
         return done.transpose(1, 2), None
-    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (tokens, heads, dim)
     out = []
-    for group in row.groups:
-        q, k, v = (group.spread(x).transpose(1, 2).float() for x in rows)
-        with torch.autocast("cpu", enabled=False):  # its backward pass in bfloat16 takes ten times that in float32
+    with torch.autocast("cpu", enabled=False):  # its backward pass in bfloat16 takes ten times that in float32
+        rows = [row.cut(x[0].transpose(0, 1).float()) for x in (query, key, value)]  # (tokens, heads, dim) each
+        for group, *some in zip(row.groups, *rows, strict=False):  # what is spare comes after the groups
+            q, k, v = (group.spread(x).transpose(1, 2) for x in some)
             done = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=group.bias, dropout_p=dropout if module.training else 0.0,
                 scale=scaling, enable_gqa=key.shape[1] != query.shape[1],
-            ).to(query.dtype)  # fmt: skip
-        out.append(group.gathered(done.transpose(1, 2)))
-    if row.spare:
-        out.append(out[0].new_zeros(row.spare, *out[0].shape[1:]))
-    return torch.cat(out)[None], None
+            )  # fmt: skip
+            out.append(group.gathered(done.transpose(1, 2)))
+        if row.spare:
+            out.append(out[0].new_zeros(row.spare, *out[0].shape[1:]))
+        return torch.cat(out).to(query.dtype)[None], None
 
 
 def _spare(tokens: int) -> int:
