@@ -15,10 +15,11 @@ from foedus import workspace as ws
 from foedus.core.digest import sha256
 from foedus.ledger.fold import shares
 from foedus.records import acts
-from foedus.records.evidence import Credit, CreditReport, DataCard, Examination, PartSummary, Salted
+from foedus.records.evidence import Credit, CreditReport, DataCard, PartSummary, Salted
 from foedus.release.desk import draft_of_run
 from foedus.resident.join import sync
-from gates.hand_made import figure, model
+from gates.hand_made import model
+from measured import measured, replied
 from met import Door, entered
 
 STATE = "sha256:" + "2" * 64
@@ -108,13 +109,9 @@ def _carried_through(hub, names, clock, *, good):
         used = tuple(acts.Used(member=m, reply=sha256(f"{m}{number}".encode()), weight=weights[m]) for m in names)
         act(acts.CloseRound(run="r1", round=number, snapshot=STATE, state=STATE, used=used))
     act(acts.CloseRun(run="r1", outcome="done", rounds=rounds, released_round=rounds, state=STATE))
-    metrics = sorted({one.metric for one in accord.gates if hasattr(one, "metric")})
-    level = ("0.97", "0.98", "0.99") if good else ("0.01", "0.02", "0.03")
-    figures = [figure("federated", None, *level, n=900, metric=metric) for metric in metrics]
-    figures += [figure("difference", m, "0.01", "0.02", "0.03", metric=one) for m in names for one in metrics]
-    examination = Examination(
-        run="r1", state=STATE, replicates=1000, confidence_bp=9500, figures=tuple(figures), counts={}
-    )
+    levels = {"federated": 98, "alone": 96} if good else {"federated": 4, "alone": 2}
+    close = {("difference", member): ("0.01", "0.03") for member in names}
+    examination = measured(accord, names, state=STATE, n=1000, intervals=close, **levels)
     credit = CreditReport(
         run="r1", method="aumann-shapley", start_loss="1", released_loss="0.4", total="0.6",
         residual=str(round(0.6 - 0.2 * len(names), 3)), tolerance="0.3",
@@ -123,6 +120,6 @@ def _carried_through(hub, names, clock, *, good):
     has_credit = accord.credit.name != "none"
     given = credit.digest if has_credit else None
     act(
-        acts.EnterEvidence(run="r1", evidence=examination.digest, credit=given, replies=()),
+        acts.EnterEvidence(run="r1", evidence=examination.digest, credit=given, replies=replied(names)),
         [examination.to_bytes(), credit.to_bytes()],
     )

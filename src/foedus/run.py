@@ -40,7 +40,7 @@ from foedus.ledger.consortium import Consortium, RunState
 from foedus.post import Desk, Post
 from foedus.records import terms
 from foedus.records.accord import Accord
-from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, OpenRun, Used, put_apart
+from foedus.records.acts import Carried, CloseRound, CloseRun, EnterEvidence, OpenRun, Used, put_apart, run_name
 from foedus.records.asks import (
     Alone,
     Evaluate,
@@ -58,7 +58,7 @@ from foedus.track.kept import EVENTS, goes_on
 if TYPE_CHECKING:
     from foedus.train.model import Model
 
-__all__ = ["Hall", "Outcome", "next_name", "numerics", "released_start", "run", "run_trial", "start_of"]
+__all__ = ["Hall", "Outcome", "name_for", "numerics", "released_start", "run", "run_trial", "start_of"]
 
 Prune = Callable[[int, str], bool]
 """Told of a round and the validation loss after it, whether a trial ends there."""
@@ -130,14 +130,21 @@ def start_of(accord: Accord, plan: Plan, *, base: Path) -> tuple[State, Model]:
     return start_state(model, base=base, rng=PublicRng(accord.training.seed, "start")), model
 
 
-def next_name(state: Consortium) -> str:
-    """The run that has no evidence yet and did not fail, else the next number. Trials of a search do not count."""
+def name_for(state: Consortium, asked: str | None) -> str:
+    """The run to carry: the one that is asked for; else one under the accord in force that has no evidence yet and did
+    not fail; else a new one with the next number that is free. Trials of a search do not count.
+
+    Raises: CallerError: `run.bad-name`.
+    """
+    if asked is not None:
+        return run_name(asked)
     examined = {entered.run for entered in state.evidence.values()}
     runs = {name: known for name, known in state.runs.items() if known.opened.trial is None}
     for name, known in runs.items():
-        if name not in examined and (known.close is None or known.close.outcome != "failed"):
+        failed = known.close is not None and known.close.outcome == "failed"
+        if name not in examined and not failed and known.accord == state.accord_digest:
             return name
-    return f"run-{len(runs) + 1}"
+    return next(name for number in count(len(runs) + 1) if (name := f"run-{number}") not in state.runs)
 
 
 def run(
@@ -426,8 +433,6 @@ def _examine(
     hall: Hall, post: Post, plan: Plan, snapshot: Snapshot, accord: Accord, first: str, state: str
 ) -> tuple[Examination, list[Used]]:
     """Each member alone with the same steps, then the counts of federated beside alone; auditors measure theirs."""
-    from foedus.tasks import task_of
-
     fewer = accord.training.early_stopping is not None
     members = plan.members if plan.examines_all else plan.panel(post.name)
     alone = Alone(start=first, rounds=max(1, snapshot.round) if fewer else plan.rounds)
@@ -439,10 +444,10 @@ def _examine(
     asked = sorted([*trained, *auditors])
     answers = post.exchange(Send(snapshot.round + 1, "evaluate", dict.fromkeys(asked, (ask,))))
     measured, _ = sort_out(answers, 0)
-    task, counts, used = task_of(plan.task), {}, []
+    counts, used = {}, []
     for member, answer in measured.items():
         try:
-            arms = read_counts(task, answer.reply, hall.store, plan.replicates, alone=member in trained)
+            arms = read_counts(plan, answer.reply, hall.store, state=state, alone=member in trained)
         except RunError as error:
             hall.tell("left-out", member=member, code=error.code, reason=error.fields["reason"])
             continue

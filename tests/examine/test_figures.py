@@ -11,12 +11,13 @@ from foedus.core.objects import ObjectStore
 from foedus.examine.figures import examination, read_counts
 from foedus.records import terms
 from foedus.records.asks import Reply
+from foedus.records.metrics import count_names
 from foedus.records.plan import Plan
 from foedus.state import to_bytes
-from foedus.tasks import task_of
 
 TASK = terms.TextClassification(labels=("x", "y"))
-NAMES = task_of(TASK).count_names
+NAMES = count_names(TASK)
+STATE = sha256(b"state")
 PLAN = Plan(
     accord=sha256(b"accord"), seed="s", members=("a", "b"), task=TASK, method=terms.Head(), craft=terms.Craft(),
     combine=terms.Mean(), outer=terms.Plain(), credit=terms.NoCredit(), early_stopping=None, halves=("all",),
@@ -29,19 +30,19 @@ def row(right, n):
     return [right, 0, right, n - right, n, 0]
 
 
-def reply(store, *, n=4, totals=None, arms=None, objects=True):
+def reply(store, *, n=4, totals=None, arms=None, objects=True, state=STATE):
     arms = arms or {"federated": [2, 3, 3, 4], "alone": [1, 2, 2, 3]}
     totals = totals or {"federated": row(3, 4), "alone": row(2, 4)}
     rest = {arm: torch.tensor([row(right, 4) for right in rights]) for arm, rights in arms.items()}
+    counts = {arm: dict(zip(NAMES, row, strict=True)) for arm, row in totals.items()}
     return Reply(
-        ask=sha256(b"ask"), member="a", outcome="done",
-        body={"n": n, "counts": {arm: dict(zip(NAMES, counts, strict=True)) for arm, counts in totals.items()}},
+        ask=sha256(b"ask"), member="a", outcome="done", body={"n": n, "state": state, "counts": counts},
         objects={"replicates": store.put(to_bytes(rest))} if objects else {},
     )  # fmt: skip
 
 
 def read(store, one, *, alone=True):
-    return read_counts(task_of(TASK), one, store, 4, alone=alone)
+    return read_counts(PLAN, one, store, state=STATE, alone=alone)
 
 
 def figures(members):
@@ -92,6 +93,9 @@ def test_the_interval_holds_the_share_of_replicates_that_the_accord_says(tmp_pat
 
 BAD = {
     "no n": {"n": None},
+    "another n": {"n": 5},
+    "another state": {"state": sha256(b"other")},
+    "more right than true": {"totals": {"federated": [4, 0, 4, 0, 3, 1], "alone": row(1, 4)}},
     "text for n": {"n": "4"},
     "minus one": {"n": -1},
     "no alone": {"totals": {"federated": row(3, 4)}},

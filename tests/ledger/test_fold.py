@@ -678,6 +678,13 @@ def test_evidence_needs_a_finished_run_and_the_credit_that_the_accord_asks_for()
     refused(scene, "entered-twice")
 
 
+def test_a_second_examination_of_a_run_is_refused():
+    scene = running().closed()
+    scene.act("hub", evidence())
+    scene.act("hub", evidence(evidence=digest("better figures")))
+    assert refused(scene, "evidence-twice").fields["run"] == "r1"
+
+
 def test_verdicts_need_evidence_and_are_entered_once():
     verdicts = acts.EnterVerdicts(run="r1", model=digest("model"), verdicts=digest("r1 verdicts"))
     scene = running().closed()

@@ -16,7 +16,7 @@ from foedus.core.digest import sha256
 from foedus.core.parcel import Parcel
 from foedus.ledger.fold import shares
 from foedus.records import acts
-from foedus.records.evidence import Credit, CreditReport, DataCard, Examination, PartSummary, Salted
+from foedus.records.evidence import Credit, CreditReport, DataCard, PartSummary, Salted
 from foedus.workspace import (
     act,
     collect_acts,
@@ -29,7 +29,8 @@ from foedus.workspace import (
     sign_accord,
     take_ledger,
 )
-from gates.hand_made import figure, model
+from gates.hand_made import model
+from measured import measured, replied
 
 MEMBERS = ("bank-a", "bank-b", "bank-c")
 STATE = "sha256:" + "2" * 64
@@ -74,19 +75,15 @@ def parties(tmp_path_factory):
         act(hub, acts.CloseRound(run="r1", round=number, snapshot=STATE, state=STATE, used=used))
     rounds = accord.training.rounds
     act(hub, acts.CloseRun(run="r1", outcome="done", rounds=rounds, released_round=rounds, state=STATE))
-    metrics = {one.metric for one in accord.gates if hasattr(one, "metric")}
-    figures = [figure("federated", None, "0.97", "0.98", "0.99", n=900, metric=metric) for metric in sorted(metrics)]
-    figures += [figure("difference", m, "0.01", "0.02", "0.03", metric=one) for m in MEMBERS for one in sorted(metrics)]
-    examination = Examination(
-        run="r1", state=STATE, replicates=1000, confidence_bp=9500, figures=tuple(figures), counts={}
-    )
+    close = {("difference", member): ("0.01", "0.03") for member in MEMBERS}
+    examination = measured(accord, MEMBERS, state=STATE, n=1000, federated=98, alone=96, intervals=close)
     credit = CreditReport(
         run="r1", method="aumann-shapley", start_loss="1", released_loss="0.4", total="0.6", residual="0",
         tolerance="0.01", credits=tuple(Credit(member=m, value="0.2", by_round=("0.2",)) for m in MEMBERS),
     )  # fmt: skip
     has_credit = accord.credit.name != "none"
     entered = acts.EnterEvidence(
-        run="r1", evidence=examination.digest, credit=credit.digest if has_credit else None, replies=()
+        run="r1", evidence=examination.digest, credit=credit.digest if has_credit else None, replies=replied(MEMBERS)
     )
     act(hub, entered, [examination.to_bytes(), credit.to_bytes()])
     model(hub.folder / "runs" / "r1" / "model")

@@ -16,7 +16,8 @@ from release.tiny_consortium import MEMBERS, Consortium, tiny_accord
 def test_the_hub_reads_the_model_card_and_its_figures(bundle, world):
     text = (bundle / "model/README.md").read_text()
     card = ModelCard(text)
-    (result,) = card.data.eval_results
+    result, other = card.data.eval_results
+    assert other.metric_type == "macro-f1"
     assert (result.metric_type, result.metric_value, result.task_type) == ("accuracy", 0.9, "text-classification")
     assert "n=300" in result.metric_name
     assert card.data.license == "apache-2.0"

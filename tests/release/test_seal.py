@@ -7,8 +7,7 @@ from foedus.gates import waiver_subject
 from foedus.records import acts
 from foedus.release import oms, seal
 from foedus.release.verify import verify_bundle
-from gates.hand_made import figure
-from release.tiny_consortium import LATER, MEMBERS, Consortium, good_figures
+from release.tiny_consortium import LATER, MEMBERS, Consortium
 
 
 def refused(function, *arguments, **keywords):
@@ -87,11 +86,7 @@ def test_nobody_approves_a_draft_that_does_not_verify(tmp_path):
 
 
 def test_a_gate_waived_by_vote_lets_the_release_through_in_public(tmp_path):
-    unsure = [
-        figure("difference", "bank-c", "-0.05", "0", "0.05"),
-        *(f for f in good_figures() if f.member != "bank-c"),
-    ]
-    world = Consortium(tmp_path, figures=unsure)
+    world = Consortium(tmp_path, figures={"intervals": {("difference", "bank-c"): ("-0.05", "0.08")}})
     draft = world.draft()
     assert refused(world.ballot, "bank-a") == "release.gates-not-clear"
     assert refused(seal.waive, draft.folder, "beauty", member="bank-a", act=world.act("bank-a"), reason="x") == (

@@ -22,8 +22,8 @@ from foedus.release import oms, propose, seal
 from foedus.release.bundle import pack, write_checksums
 from foedus.release.known import Known
 from foedus.release.verify import verify_accord, verify_bundle, verify_ledger
-from gates.hand_made import figure
-from release.tiny_consortium import LATER, MEMBERS, Consortium, good_figures, tiny_accord
+from measured import measured
+from release.tiny_consortium import LATER, MEMBERS, STATES, Consortium, tiny_accord
 from samples import private_keys
 
 
@@ -48,7 +48,8 @@ def test_a_sound_release_verifies_line_by_line(world, bundle):
     said = outcomes(seen)
     for name in ("anchor", "fold", "files", "model", "cards", "gates", "votes", "signatures", "checksums", "freshness"):
         assert said[f"release.{name}"] == "ok", name
-    assert said["release.figures"] == said["release.credit-values"] == "recorded"
+    assert said["release.estimates"] == "ok"
+    assert said["release.figures"] == said["release.credit-values"] == "claimed"
     assert "intents 1.0.0" in seen.headline
     assert all(one.text for one in seen.checks)
 
@@ -260,7 +261,7 @@ def released_carelessly(world):
 
 
 def test_a_gate_left_out_even_when_all_voted_for_it(tmp_path, monkeypatch):
-    world = Consortium(tmp_path, figures=[figure("federated", None, "0.85", "0.9", "0.95", n=300)])
+    world = Consortium(tmp_path)
     honest = propose.judge
     monkeypatch.setattr(propose, "judge", lambda *given: tuple(v for v in honest(*given) if v.gate != "no-harm"))
     seen = check(released_carelessly(world), world)
@@ -269,7 +270,7 @@ def test_a_gate_left_out_even_when_all_voted_for_it(tmp_path, monkeypatch):
 
 
 def test_a_verdict_that_does_not_follow_even_when_all_voted_for_it(tmp_path, monkeypatch):
-    world = Consortium(tmp_path, figures=[figure("federated", None, "0.1", "0.2", "0.3"), *good_figures()[1:]])
+    world = Consortium(tmp_path, figures={"federated": 20, "alone": 14})
     honest = propose.judge
     monkeypatch.setattr(
         propose,
@@ -284,7 +285,7 @@ def test_a_verdict_that_does_not_follow_even_when_all_voted_for_it(tmp_path, mon
 
 
 def test_a_failed_gate_stops_a_release_that_all_voted_for(tmp_path):
-    world = Consortium(tmp_path, figures=[figure("federated", None, "0.1", "0.2", "0.3"), *good_figures()[1:]])
+    world = Consortium(tmp_path, figures={"federated": 20, "alone": 14})
     seen = check(released_carelessly(world), world)
     assert codes(seen) == ["release.gates-not-clear"]
     assert seen.failures[0].error.fields["gates"] == "utility (fail)"
@@ -428,7 +429,92 @@ def test_withheld_figures_are_shown_to_voters_and_left_out_of_the_release(tmp_pa
     assert seen.code == "verified"
     gates = {one.fields["gate"]: one.outcome for one in seen.checks if one.name == "release.gate"}
     assert gates == {"artefact": "ok", "no-harm": "recorded", "utility": "ok"}
-    assert outcomes(seen)["release.credit-values"] == "recorded"
+    assert outcomes(seen)["release.credit-values"] == "claimed"
+    assert outcomes(seen)["release.figures-withheld"] == "recorded"
+    assert not {"release.estimates", "release.figures"} & outcomes(seen).keys()
+
+
+# ── figures that do not follow ───────────────────────────────────────────────
+
+
+def lied(tmp_path, change=lambda figure: figure, accord=None, **changes):
+    """What a reader is told of a release whose examination was written anew by a lying coordinator; everybody
+    signed.
+    """
+    accord = accord or tiny_accord()
+    honest = measured(accord, MEMBERS, state=STATES[2])
+    figures = tuple(one for figure in honest.figures if (one := change(figure)))
+    forged = honest.model_copy(update={"figures": figures, **changes})
+    world = Consortium(tmp_path, accord=accord, examined=forged)
+    return check(released_carelessly(world), world)
+
+
+def of(figure, arm, member, metric="accuracy"):
+    return (figure.arm, figure.member, figure.metric) == (arm, member, metric)
+
+
+@pytest.mark.parametrize("place", [("federated", None), ("alone", None), ("difference", None), ("federated", "bank-b"),
+                                   ("alone", "bank-b"), ("difference", "bank-b")])  # fmt: skip
+@pytest.mark.parametrize("metric", ["accuracy", "macro-f1"])
+def test_an_estimate_that_its_counts_do_not_give_is_named(tmp_path, place, metric):
+    better = {"estimate": "0.99", "low": "0.98", "high": "1"}
+    seen = lied(tmp_path, lambda one: one.model_copy(update=better) if of(one, *place, metric) else one)
+    assert codes(seen)[0] == "release.figure-differs"
+    said = seen.failures[0].error.fields
+    assert (said["arm"], said["member"], said["metric"]) == (place[0], place[1] or "–", metric)
+    assert said["got"].startswith("0.99")
+    assert seen.exit_code == 6
+
+
+def test_an_n_that_its_counts_do_not_give_is_named(tmp_path):
+    seen = lied(tmp_path / "a", lambda one: one.model_copy(update={"n": 3000}) if one.member is None else one)
+    assert codes(seen) == ["release.figure-differs"]
+    seen = lied(tmp_path / "b", lambda one: one.model_copy(update={"n": 1000}) if one.member == "bank-a" else one)
+    assert codes(seen) == ["release.counts-impossible"]
+    assert seen.failures[0].error.fields["member"] == "bank-a"
+
+
+def test_a_figure_left_out_or_added_is_named(tmp_path):
+    out = lied(tmp_path / "a", lambda one: None if of(one, "alone", "bank-c") else one)
+    assert codes(out) == ["release.figure-missing"]
+    more = lied(tmp_path / "b", lambda one: one.model_copy(update={"arm": "base"}) if of(one, "alone", None) else one)
+    assert codes(more) == ["release.figure-missing"]
+    honest = measured(tiny_accord(), MEMBERS, state=STATES[2]).figures
+    twice = lied(tmp_path / "c", figures=(*honest, honest[-1]))
+    assert codes(twice) == ["release.figure-unasked"]
+
+
+def test_an_interval_that_does_not_hold_its_estimate_is_named(tmp_path):
+    seen = lied(tmp_path, lambda one: one.model_copy(update={"low": "0.95", "high": "0.99"})
+                if of(one, "federated", "bank-a", "macro-f1") else one)  # fmt: skip
+    assert codes(seen) == ["release.figure-off-interval"]
+
+
+@pytest.mark.parametrize("clause", [{"replicates": 10}, {"confidence_bp": 5000}])
+def test_another_evaluation_than_the_accord_asks_for_is_named(tmp_path, clause):
+    seen = lied(tmp_path, **clause)
+    assert codes(seen) == ["release.other-evaluation"]
+    assert seen.failures[0].error.fields["what"] == next(iter(clause))
+
+
+def test_counts_of_others_than_the_replies_that_were_entered_are_named(tmp_path):
+    honest = measured(tiny_accord(), MEMBERS, state=STATES[2])
+    few = measured(tiny_accord(), MEMBERS[:2], state=STATES[2])
+    assert "release.counts-of-others" in codes(lied(tmp_path / "a", counts=few.counts, figures=few.figures))
+    assert "release.counts-of-others" in codes(lied(tmp_path / "b", counts={}, figures=honest.figures))
+    bare = {m: {"federated": arms["federated"]} for m, arms in honest.counts.items()}
+    assert codes(lied(tmp_path / "c", counts=bare)) == ["release.counts-impossible"]
+
+
+def test_withheld_counts_must_still_be_there_for_those_who_vote(tmp_path):
+    accord = tiny_accord(release=ReleaseTerms(licence="MIT", figures="withheld"))
+    seen = lied(tmp_path, lambda one: None if one.member else one, accord, counts={})
+    assert "release.counts-of-others" in codes(seen)
+
+
+def test_credit_by_another_method_than_the_accord_asks_for_is_named(tmp_path):
+    world = Consortium(tmp_path, method="reconstruct")
+    assert codes(check(released_carelessly(world), world)) == ["release.other-credit-method"]
 
 
 # ── ledger, accord, base install ─────────────────────────────────────────────

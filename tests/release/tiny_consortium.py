@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from foedus.core.digest import sha256
 from foedus.core.envelope import Envelope, b64
@@ -15,10 +16,11 @@ from foedus.ledger.fold import resolve, shares
 from foedus.records import acts, terms
 from foedus.records.accord import Accord, ReleaseTerms
 from foedus.records.base import Record
-from foedus.records.evidence import Credit, CreditReport, DataCard, Examination, Figure, PartSummary, Salted
+from foedus.records.evidence import Credit, CreditReport, DataCard, Examination, PartSummary, Salted
 from foedus.release import seal
 from foedus.release.propose import Draft
-from gates.hand_made import figure, model
+from gates.hand_made import model
+from measured import measured, replied
 from samples import private_keys, sample_accord
 
 MEMBERS = ("bank-a", "bank-b", "bank-c")
@@ -40,22 +42,16 @@ def tiny_accord(**overrides) -> Accord:
     return sample_accord(**{**fields, **overrides})
 
 
-def good_figures() -> list[Figure]:
-    return [
-        figure("federated", None, "0.85", "0.9", "0.95", n=300),
-        *(figure("difference", member, "0.01", "0.05", "0.09") for member in MEMBERS),
-        *(figure("federated", member, "0.8", "0.9", "0.95") for member in MEMBERS),
-    ]
-
-
 @dataclass
 class Consortium:
-    """The coordinator's folder and the members' keys. `keys` gives them."""
+    """The coordinator's folder and the members' keys. `keys` gives them; `figures` are the settings of `measured`."""
 
     root: Path
     accord: Accord = field(default_factory=tiny_accord)
-    figures: list[Figure] = field(default_factory=good_figures)
+    figures: dict[str, Any] = field(default_factory=dict)
     keys: Callable[[str], dict] = private_keys
+    examined: Examination | None = None
+    method: str = "aumann-shapley"
     seconds: int = 0
     chains: dict[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -137,16 +133,18 @@ class Consortium:
                 ),
             )
         self.do("hub", acts.CloseRun(run="r1", outcome="done", rounds=2, released_round=2, state=STATES[2]))
-        examination = Examination(
-            run="r1", state=STATES[2], replicates=1000, confidence_bp=9500, figures=tuple(self.figures),
-            counts={member: {"federated": {"correct": 90, "n": 100}} for member in MEMBERS},
-        )  # fmt: skip
+        examination = self.examined or measured(self.accord, MEMBERS, state=STATES[2], **self.figures)
         credit = CreditReport(
-            run="r1", method="aumann-shapley", start_loss="1.5", released_loss="0.5", total="1", residual="0.1",
+            run="r1", method=self.method, start_loss="1.5", released_loss="0.5", total="1", residual="0.1",
             tolerance="0.2",
             credits=tuple(Credit(member=m, value="0.3", by_round=("0.1", "0.2")) for m in MEMBERS),
         )  # fmt: skip
-        self.do("hub", acts.EnterEvidence(run="r1", evidence=examination.digest, credit=credit.digest, replies=()))
+        self.do(
+            "hub",
+            acts.EnterEvidence(
+                run="r1", evidence=examination.digest, credit=credit.digest, replies=replied(MEMBERS)
+            ),
+        )  # fmt: skip
         return examination, credit
 
     def draft(self, *, version: str = "1.0.0", previous: str | None = None) -> Draft:

@@ -74,7 +74,7 @@ def show(seen: Verification) -> None:
         here.say("release.practice")
     here.line(seen.headline)
     here.line()
-    marks = {name: say(f"verify.mark.{name}") for name in ("ok", "fail", "warn", "recorded", "not-measured")}
+    marks = {name: say(f"verify.mark.{name}") for name in ("ok", "fail", "warn", "recorded", "claimed", "not-measured")}
     here.table(
         ["", ""], [[marks[check.outcome], check.text] for check in seen.checks if check.name != "release.practice"]
     )

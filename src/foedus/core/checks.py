@@ -10,14 +10,15 @@ from foedus.core.messages import ErrorText, error_text, say
 
 __all__ = ["Check", "failed", "ok"]
 
-Outcome = Literal["ok", "fail", "recorded", "not-measured", "warn"]
+Outcome = Literal["ok", "fail", "recorded", "claimed", "not-measured", "warn"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line. `name` is stable (`ledger.root`); its text is the message `check.<name>` with these fields.
 
-    `recorded`: signed by someone, not recomputed here. `not-measured`: nothing here could measure it. Neither is `ok`.
+    `recorded`: what members saw and signed, not recomputed here. `claimed`: what only the coordinator says, so far as
+    can be told from here. `not-measured`: nothing here could measure it. None of them is `ok`.
     """
 
     name: str

@@ -21,7 +21,7 @@ from foedus.records.asks import Alone, Ask, Evaluate, Gradient, Train, Validate
 from foedus.records.base import decimal
 from foedus.records.plan import Half, Plan
 from foedus.records.tune import tuned
-from foedus.state import State, check_finite, from_bytes, subtract, to_bytes
+from foedus.state import State, check_finite, digest, from_bytes, subtract, to_bytes
 from foedus.tasks.score import bootstrap
 from foedus.train.learn import Span, gradient_along, learn, logits_of, mean_loss
 from foedus.train.lower import Prepared, prepare
@@ -148,7 +148,8 @@ def _evaluate(body: Evaluate, ask: Ask, shelf: Shelf, private: Private, objects:
     model = shelf.model
     data, examples = shelf.part("test"), shelf.parts["test"]
     arms: dict[str, Any] = {}
-    load(model, from_bytes(objects(body.state)))
+    state = from_bytes(objects(body.state))
+    load(model, state)
     arms["federated"] = counts_of(model, data, examples)
     if shelf.parts.get("train"):
         if "alone" not in private:
@@ -163,7 +164,8 @@ def _evaluate(body: Evaluate, ask: Ask, shelf: Shelf, private: Private, objects:
         arm: {name: int(value) for name, value in zip(model.task.count_names, counts.sum(axis=0), strict=True)}
         for arm, counts in arms.items()
     }
-    return Answered({"n": len(data), "counts": totals}, {"replicates": to_bytes(replicates)}, private)
+    said = {"n": len(data), "state": digest(state), "counts": totals}
+    return Answered(said, {"replicates": to_bytes(replicates)}, private)
 
 
 def put_back(model: Model, alone: State) -> None:

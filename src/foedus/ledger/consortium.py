@@ -91,7 +91,8 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run. `accord` and `cards` are those in force when it was opened: they alone decide its weights.
+    """A run. `accord` and `cards` are those in force when it was opened: they alone decide its weights. `closed_at`
+    says when its close was recorded.
 
     Its acts have their lists, wherever those stand (`records.acts.put_together`).
     """
@@ -102,6 +103,7 @@ class RunState:
     cards: Mapping[str, RegisterCard]
     closes: tuple[CloseRound, ...] = ()
     close: CloseRun | None = None
+    closed_at: str | None = None
 
     @property
     def round(self) -> int:

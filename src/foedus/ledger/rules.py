@@ -442,7 +442,7 @@ def _few(names: Iterable[str]) -> str:
 
 
 @_rule(acts.CloseRun)
-def _close_run(draft: Draft, _site: Site, act: acts.CloseRun) -> None:
+def _close_run(draft: Draft, site: Site, act: acts.CloseRun) -> None:
     run = _open(draft, act.run)
     training = draft.accords[run.accord].training
     if act.outcome != "failed" and run.accord != draft.accord_digest:
@@ -462,7 +462,7 @@ def _close_run(draft: Draft, _site: Site, act: acts.CloseRun) -> None:
     }
     if not finished[act.outcome]:
         raise Refused("wrong-outcome", run=act.run, got=act.outcome, rounds=training.rounds, closed=act.rounds)
-    draft.runs[act.run] = replace(run, close=act)
+    draft.runs[act.run] = replace(run, close=act, closed_at=site.recorded_at)
 
 
 def _finished(draft: Draft, name: str) -> RunState:
@@ -478,6 +478,8 @@ def _evidence(draft: Draft, _site: Site, act: acts.EnterEvidence) -> None:
     accord = draft.accords[run.accord]
     if act.evidence in draft.evidence:
         raise Refused("entered-twice", digest=act.evidence)
+    if any(entered.run == act.run for entered in draft.evidence.values()):
+        raise Refused("evidence-twice", run=act.run)
     if (act.credit is None) != isinstance(accord.credit, terms.NoCredit):
         raise Refused("against-clause", clause="credit", expected=accord.credit.name, got=act.credit or "none")
     if not {item.member for item in act.replies} <= {member.name for member in accord.members}:

@@ -77,7 +77,8 @@ class Alone(Record):
 
 
 class Evaluate(Record):
-    """Sufficient counts on the test part under the federated model and the member's own (body).
+    """Sufficient counts on the test part under the federated model and the member's own (body), with the number of
+    examples and the digest of the state that was measured.
 
     The same counts for each replicate of the paired bootstrap are the object `replicates`. Clause: evaluation. Refused
     below the smallest cell.

@@ -11,11 +11,12 @@ from foedus.core.envelope import Envelope
 from foedus.core.errors import VerifyError
 from foedus.core.files import read_bytes
 from foedus.gates import all_clear, cleared, judge, waiver_subject
-from foedus.ledger.consortium import Consortium
+from foedus.ledger.consortium import Consortium, RunState
 from foedus.records.accord import Accord
 from foedus.records.evidence import CreditReport, DataCard, Examination, Verdict, Verdicts
 from foedus.records.release import Proposal
 from foedus.release import intoto, modelcard, oms
+from foedus.release.check_figures import check_figures
 from foedus.release.propose import inspected, published_examination, published_verdicts
 from foedus.release.reading import kept_object, read
 from foedus.release.report import Report, require_same
@@ -29,15 +30,19 @@ def check_evidence(
     accord: Accord,
     consortium: Consortium,
     cards: Mapping[str, DataCard],
+    run: RunState | None,
     report: Report,
 ) -> None:
-    """Add the lines on evidence, gates, attestation, credit and model card."""
+    """Add the lines on evidence, figures, gates, attestation, credit and model card."""
     found: list[Examination] = []
     with report.step("release.evidence"):
-        found.append(_require_evidence(folder, proposal, accord, consortium, report))
+        found.append(_require_evidence(folder, proposal, accord, consortium))
     if not found:
         return
     (examination,) = found
+    if run is not None:  # else that has failed already
+        with report.step("release.estimates"):
+            check_figures(examination, accord, run, consortium.evidence[proposal.evidence], report)
     with report.step("release.gates"):
         verdicts = _require_verdicts(folder, proposal, accord, consortium, examination, report)
         with report.step("release.attestation"):
@@ -54,9 +59,8 @@ def check_evidence(
             raise VerifyError("release.card-hides-practice")
 
 
-def _require_evidence(
-    folder: Path, proposal: Proposal, accord: Accord, consortium: Consortium, report: Report
-) -> Examination:
+def _require_evidence(folder: Path, proposal: Proposal, accord: Accord, consortium: Consortium) -> Examination:
+    """The examination that was entered for this run and state, or where figures are withheld, its public part."""
     entered = consortium.evidence.get(proposal.evidence)
     if entered is None or entered.run != proposal.run:
         raise VerifyError("release.evidence-not-entered", digest=proposal.evidence)
@@ -68,9 +72,7 @@ def _require_evidence(
     if accord.release.figures == "published" or whole:
         require_same("release.other-evidence", proposal.evidence, examination.digest)
         require_same("release.other-evidence", published_examination(accord, examination).digest, public.digest)
-        report.add(ok("release.evidence"))
     require_same("release.other-evidence", published_examination(accord, public), public)
-    report.add(Check("release.figures", "recorded", {"figures": len(examination.figures)}))
     return examination
 
 
@@ -147,7 +149,7 @@ def _require_attestation(
 
 
 def _require_credit(folder: Path, proposal: Proposal, accord: Accord, report: Report) -> None:
-    """The sums hold; the values themselves are what the run recorded (`--replay` recomputes the run)."""
+    """The sums hold; the values themselves are what the coordinator claims."""
     if proposal.credit is None:
         if accord.credit.name != "none":
             raise VerifyError("release.credit-missing", method=accord.credit.name)
@@ -156,12 +158,14 @@ def _require_credit(folder: Path, proposal: Proposal, accord: Accord, report: Re
     data = read(folder, "report/credit.json") if published else kept_object(folder, proposal.credit)
     if data is None:
         if accord.release.figures == "withheld":
-            report.add(Check("release.credit-values", "recorded"))
+            report.add(Check("release.credit-values", "claimed"))
             return
         raise VerifyError("release.file-missing", path="report/credit.json")
     credit = CreditReport.from_bytes(data)
     require_same("release.other-credit", proposal.credit, credit.digest)
     require_same("release.other-credit", proposal.run, credit.run)
+    if credit.method != accord.credit.name:
+        raise VerifyError("release.other-credit-method", expected=accord.credit.name, got=credit.method)
     unit = Fraction(1, 10**9)
     values = sum((Fraction(one.value) for one in credit.credits), Fraction())
     _require_sum("total", Fraction(credit.start_loss) - Fraction(credit.released_loss), credit.total, 2 * unit)
@@ -170,7 +174,7 @@ def _require_credit(folder: Path, proposal: Proposal, accord: Accord, report: Re
     for one in credit.credits:
         by_round = sum(map(Fraction, one.by_round), Fraction())
         _require_sum(one.member, by_round, one.value, (len(one.by_round) + 1) * unit)
-    report.add(ok("release.credit"), Check("release.credit-values", "recorded"))
+    report.add(ok("release.credit"), Check("release.credit-values", "claimed"))
 
 
 def _require_sum(what: str, expected: Fraction, got: str, slack: Fraction) -> None:

@@ -10,7 +10,7 @@ The procedure for a bundle, each step a few lines of the answer:
     (6)  proposal      what the members voted on is in the ledger, under a ratified accord, from a run that was closed
     (7)  files         every file is the proposed one; the model's root; nothing unlisted
     (8)  cards         each data card is the registered one
-    (9)  evidence      the figures are those entered in the ledger
+    (9)  evidence      the examination is the one entered in the ledger; every estimate and n follows from its counts
     (10) gates         every gate of the accord is judged anew, on these files and figures, with the accord's thresholds
     (11) credit        its sums
     (12) documents     attestation and model card say what the evidence says
@@ -19,7 +19,8 @@ The procedure for a bundle, each step a few lines of the answer:
     (15) checksums     published as they are
     (16) freshness     not revoked as of the checkpoint, which is no older than the accord allows
 
-What is signed by someone and not recomputed here is `recorded`; it is never `ok`.
+What members saw and signed and is not recomputed here is `recorded`; what only the coordinator says is `claimed`.
+Neither is ever `ok`.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def _check(folder: Path, asked: Asked, report: Report, seen: Seen, *, draft: boo
     with report.step("release.cards"):
         cards = require_cards(folder, proposal, run, consortium)
     # (9) evidence, (10) gates, (11) credit, (12) documents
-    check_evidence(folder, proposal, accord, consortium, cards, report)
+    check_evidence(folder, proposal, accord, consortium, cards, run, report)
     if draft:
         return
     # (13) votes, (14) signatures, (15) checksums, (16) freshness

@@ -2,7 +2,7 @@
 
 Everything in it is derived from the checks of `foedus verify` and from what the ledger holds; no opinion is added. A
 grade rests on named checks. What no check measured is graded `not-measured`. A finding is a check that failed or that
-warns; what was recorded and not recomputed, or not measured, is a limit of the audit and not a finding.
+warns; what was recorded and not recomputed, only claimed, or not measured, is a limit of the audit and not a finding.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ INTEGRITY = (
 )  # fmt: skip
 
 
+_LIMITS = ("recorded", "claimed", "not-measured")
+
+
 def audit(released: Released, *, auditor: str = "", rerun: Sequence[str] = ()) -> dict[str, Any]:
     """The audit of a release, verified or not.
 
@@ -64,12 +67,9 @@ def audit(released: Released, *, auditor: str = "", rerun: Sequence[str] = ()) -
         "period": {"opened_at": opened_at, "closed_at": closed_at},
         "agreed": agreed(accord) if accord else None,
         "leaflet": _leaflet(shown["verification"]["checks"], accord, released.verdicts),
-        "counts": {
-            name: sum(check.outcome == name for check in checks)
-            for name in ("ok", "fail", "warn", "recorded", "not-measured")
-        },
+        "counts": {name: sum(check.outcome == name for check in checks) for name in ("ok", "fail", "warn", *_LIMITS)},
         "findings": _findings(shown["verification"]["checks"]),
-        "limits": [c for c in shown["verification"]["checks"] if c["outcome"] in ("recorded", "not-measured")],
+        "limits": [c for c in shown["verification"]["checks"] if c["outcome"] in _LIMITS],
         "controls": controls(accord, proposal, shown["verification"]["checks"]) if accord else [],
         "gates": _gates(accord, released.verdicts, shown["verification"]["checks"]),
         "confidence_bp": examination.confidence_bp if examination else None,

@@ -10,7 +10,7 @@ from foedus.records.release import Proposal
 
 __all__ = ["controls", "result_of"]
 
-WORST = ("fail", "not-checked", "warn", "not-measured", "recorded", "ok")
+WORST = ("fail", "not-checked", "warn", "not-measured", "claimed", "recorded", "ok")
 """Results, the worst first: a control is as good as its worst check."""
 
 
@@ -42,7 +42,7 @@ def controls(accord: Accord, proposal: Proposal | None, checks: Sequence[Mapping
         (
             "evaluation",
             f"replicates {accord.evaluation.replicates}",
-            ("release.evidence", "release.figures"),
+            ("release.evidence", "release.estimates", "release.figures", "release.figures-withheld"),
             named["evidence"],
         ),
         ("credit", accord.credit.name, ("release.credit", "release.credit-values"), named["credit"]),

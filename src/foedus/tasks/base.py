@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from foedus.core.registry import Implementations
 from foedus.data.examples import Example
 from foedus.records import terms
+from foedus.records.metrics import count_names, metrics_of
 
-__all__ = ["Batch", "Counts", "Encoded", "Figures", "Task", "implements", "pad", "task_of"]
+__all__ = ["Batch", "Counts", "Encoded", "Task", "implements", "pad", "task_of"]
 
 Batch = dict[str, torch.Tensor]
 """`input_ids`, `attention_mask` (batch, tokens) go into the model; `labels` (and `words`) are the task's own."""
 Counts = NDArray[np.int64]
-Figures = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +41,22 @@ class Task:
 
     Attributes:
         model_class: the Auto class of `transformers` that holds such a model. labels: names of the head's outputs, in
-        order. count_names: what the columns of `counts` mean. example: a text without label, to predict from. encode:
-        (tokenizer, examples) → encoded examples, cut to the accord's `max_tokens`. Examples without label get −100.
-        collate: (encoded, pad id) → batch, padded on the right. loss: (logits, batch) → (batch,) each example's mean
-        cross-entropy over its own labels; 0 where it has none. counts: (logits, batch, examples) → (batch,
-        len(count_names)) sufficient counts of each example. figures: (…, len(count_names)) sums of counts → metric →
-        (…); 0 where a metric has nothing to count. groups: examples → the document of each, to be resampled as one;
-        None where examples are resampled one by one. predict: (logits of one example (tokens, …), encoded, example) →
-        a JSON-able answer.
+        order. example: a text without label, to predict from. encode: (tokenizer, examples) → encoded examples, cut
+        to the accord's `max_tokens`. Examples without label get −100. collate: (encoded, pad id) → batch, padded on
+        the right. loss: (logits, batch) → (batch,) each example's mean cross-entropy over its own labels; 0 where it
+        has none. counts: (logits, batch, examples) → (batch, len(count_names)) sufficient counts of each example.
+        groups: examples → the document of each, to be resampled as one; None where examples are resampled one by one.
+        predict: (logits of one example (tokens, …), encoded, example) → a JSON-able answer.
     """
 
     settings: terms.Task
     model_class: Literal["AutoModelForSequenceClassification", "AutoModelForTokenClassification"]
     labels: tuple[str, ...]
-    count_names: tuple[str, ...]
     example: Callable[[str], Example]
     encode: Callable[[Any, Sequence[Example]], list[Encoded]]
     collate: Callable[[Sequence[Encoded], int], Batch]
     loss: Callable[[torch.Tensor, Batch], torch.Tensor]
     counts: Callable[[torch.Tensor, Batch, Sequence[Example]], Counts]
-    figures: Callable[[Counts], dict[str, Figures]]
     groups: Callable[[Sequence[Example]], list[str] | None]
     predict: Callable[[torch.Tensor, Encoded, Example], dict[str, Any]]
 
@@ -73,9 +69,14 @@ class Task:
             "label2id": {label: i for i, label in enumerate(self.labels)},
         }
 
+    @property
+    def count_names(self) -> tuple[str, ...]:
+        """What the columns of `counts` mean."""
+        return count_names(self.settings)
+
     def metrics(self, counts: Counts) -> dict[str, float]:
         """Every metric of the task from one row of summed counts."""
-        return {name: float(value) for name, value in self.figures(counts).items()}
+        return {name: float(value) for name, value in metrics_of(self.settings, map(int, counts)).items()}
 
 
 implements: Implementations[Callable[[Any], Task]] = Implementations("task")

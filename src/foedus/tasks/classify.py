@@ -1,9 +1,7 @@
 """Text classification: one label a text.
 
 Counts are, for each label, how often it was right, predicted and true (`right/X`, `predicted/X`, `true/X`): they add
-up over examples, members and replicates. Accuracy is Σ right / Σ true. Macro F1 is the mean of 2·right / (predicted +
-true) over the labels that were predicted or true at least once (as scikit-learn's `f1_score(average="macro")` takes
-them).
+up over examples, members and replicates. What becomes of them is defined in `records.metrics`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from torch.nn import functional
 
 from foedus.data.examples import Example, of_text
 from foedus.records import terms
-from foedus.tasks.base import Batch, Counts, Encoded, Figures, Task, implements, pad
+from foedus.tasks.base import Batch, Counts, Encoded, Task, implements, pad
 
 __all__ = ["classification"]
 
@@ -31,13 +29,11 @@ def classification(settings: terms.TextClassification) -> Task:
         settings=settings,
         model_class="AutoModelForSequenceClassification",
         labels=labels,
-        count_names=tuple(f"{what}/{label}" for what in ("right", "predicted", "true") for label in labels),
         example=of_text,
         encode=partial(_encode, {label: i for i, label in enumerate(labels)}, settings.max_tokens),
         collate=_collate,
         loss=_loss,
         counts=partial(_counts, len(labels)),
-        figures=_figures,
         groups=lambda _: None,
         predict=partial(_predict, labels),
     )
@@ -75,18 +71,6 @@ def _counts(classes: int, logits: torch.Tensor, batch: Batch, examples: Sequence
     out[rows, 1, predicted] = 1
     out[rows, 2, true] = 1
     return out.reshape(len(examples), 3 * classes)
-
-
-def _figures(counts: Counts) -> dict[str, Figures]:
-    right, predicted, true = np.split(np.asarray(counts, dtype=np.float64), 3, axis=-1)  # (…, classes) each
-    total = true.sum(-1)
-    both = predicted + true
-    f1 = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
-    seen = (both > 0).sum(-1)
-    return {
-        "accuracy": right.sum(-1) / np.maximum(total, 1),
-        "macro-f1": f1.sum(-1) / np.maximum(seen, 1),
-    }
 
 
 def _predict(labels: tuple[str, ...], logits: torch.Tensor, *_: object) -> dict[str, Any]:

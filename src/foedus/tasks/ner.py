@@ -21,13 +21,11 @@ from torch.nn import functional
 
 from foedus.data.examples import Example, Span, of_text
 from foedus.records import terms
-from foedus.tasks.base import Batch, Counts, Encoded, Figures, Task, implements, pad
+from foedus.records.metrics import count_names
+from foedus.tasks.base import Batch, Counts, Encoded, Task, implements, pad
 from foedus.tasks.score import spans_of, tags_of
 
-__all__ = ["COUNTS", "entities", "frame", "marks"]
-
-COUNTS = ("right", "predicted", "true", "words-right", "words")
-"""Entities found with both ends and type right; predicted; true. Words with the right tag; words."""
+__all__ = ["entities", "frame", "marks"]
 
 _SPACE_MARKS = ("▁", "Ġ")
 
@@ -40,7 +38,6 @@ def entities(settings: terms.TokenClassification) -> Task:
         settings=settings,
         model_class="AutoModelForTokenClassification",
         labels=tags,
-        count_names=COUNTS,
         example=partial(of_text, level=settings.level),
         encode=partial(
             _encode,
@@ -50,8 +47,7 @@ def entities(settings: terms.TokenClassification) -> Task:
         ),
         collate=_collate,
         loss=_loss,
-        counts=partial(_counts, tags),
-        figures=_figures,
+        counts=partial(_counts, tags, len(count_names(settings))),
         groups=_groups,
         predict=partial(_predict, tags),
     )
@@ -144,10 +140,12 @@ def _read(tags: tuple[str, ...], best: Sequence[int], words: Sequence[int], coun
     return found
 
 
-def _counts(tags: tuple[str, ...], logits: torch.Tensor, batch: Batch, examples: Sequence[Example]) -> Counts:
+def _counts(
+    tags: tuple[str, ...], kinds: int, logits: torch.Tensor, batch: Batch, examples: Sequence[Example]
+) -> Counts:
     best = logits.argmax(dim=-1).tolist()  # (batch, tokens)
     words = batch["words"].tolist()
-    out = np.zeros((len(examples), len(COUNTS)), dtype=np.int64)
+    out = np.zeros((len(examples), kinds), dtype=np.int64)
     for i, example in enumerate(examples):
         predicted = _read(tags, best[i], words[i], len(example.tokens))
         found = set(spans_of([tag or "O" for tag in predicted]))
@@ -160,14 +158,6 @@ def _counts(tags: tuple[str, ...], logits: torch.Tensor, batch: Batch, examples:
             len(example.tokens),
         )
     return out
-
-
-def _figures(counts: Counts) -> dict[str, Figures]:
-    right, predicted, true, words_right, words = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    return {
-        "entity-f1": 2 * right / np.maximum(predicted + true, 1),
-        "token-accuracy": words_right / np.maximum(words, 1),
-    }
 
 
 def _groups(examples: Sequence[Example]) -> list[str] | None:
