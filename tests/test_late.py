@@ -101,7 +101,7 @@ def replayed(fed, tmp_path, change=lambda run: run):
     known = fed.ledger().state()
     paths = (fed.folder / "runs" / "run-1" / "asks").rglob("*.json")
     asks = {sha256(path.read_bytes()): path.read_bytes() for path in paths}
-    replay.export_replies(known, "run-1", asks=asks, store=fed.store, target=tmp_path / "replies")
+    replay.export_replies(known, "run-1", asks=asks, store=fed.store, target=tmp_path / "replies", at=fed.clock())
     store, changed = replay._copied(tmp_path / "replies", ObjectStore(tmp_path / "copy"))
     named = replay._asks_in(store, known, fed.accord)
     book = replay._Book(known, change(known.runs["run-1"]), fed.accord, store, named, changed)

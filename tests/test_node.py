@@ -102,6 +102,19 @@ def test_the_same_ask_again_gets_the_same_bytes_and_no_second_work(made, monkeyp
     assert events(node) == [("reserved", "run-1/1/1/1"), ("answered", "run-1/1/1/1")]
 
 
+def test_an_answer_that_is_kept_no_longer_is_refused_and_nothing_is_done_twice(made, monkeypatch):
+    node = made.node("bank-a")
+    done = counted(node, monkeypatch)
+    node.handle(train(made))
+    for name in node.replies:
+        node.replies.discard(name)
+    before = events(node)
+    again = only(node.handle(train(made)))
+    assert (again.outcome, again.code) == ("refused", "aggregation.keep_replies_days")
+    assert len(done) == 1
+    assert events(node) == before
+
+
 def test_the_update_is_in_the_parcel_and_named_by_the_reply(made):
     raw = made.node("bank-a").handle(train(made))
     assert set(only(raw).objects) == {"update"}

@@ -4,7 +4,8 @@ A node answers only what the accord that its organisation signed allows, one ask
 it replies:
 
 (1) the message is whole, and each ask in it is signed by the coordinator and meant for this member;
-(2) an ask that was answered before gets the same bytes again, and nothing is done or spent twice;
+(2) an ask that was answered before gets the same bytes again, and nothing is done or spent twice; once the accord's
+    term for replies is over, it is refused;
 (3) the clause: does the accord in force, which this member signed, permit this ask today? Another ask for a place
     that is taken is refused and kept as proof;
 (4) the ask is reserved in the journal, flushed to disk, before any work;
@@ -122,9 +123,9 @@ class Node:
         return ask
 
     def _reply(self, name: str, ask: Ask, objects: Mapping[str, bytes]) -> bytes:
-        # (2) Answered before: the same bytes.
+        # (2) Answered before: the same bytes, for as long as they are kept.
         if (line := self.journal.closed(name)) and line.reply:
-            return self.replies.get(line.reply)
+            return self.replies.get(line.reply) if line.reply in self.replies else self._kept_no_longer(name)
         place = place_name(ask.place)
 
         # (3) The clause.
@@ -154,6 +155,11 @@ class Node:
         named = {key: sha256(data) for key, data in done.objects.items()}
         reply = Reply(ask=name, member=self.member, outcome="done", body=done.body, objects=named)
         return self._close(name, place, "answered", reply, {sha256(d): d for d in done.objects.values()}, kept)
+
+    def _kept_no_longer(self, name: str) -> bytes:
+        clause = "aggregation.keep_replies_days"
+        reply = Reply(ask=name, member=self.member, outcome="refused", code=clause)
+        return Parcel((reply.sign(self.act),), {}).to_bytes()
 
     def _forbidden(self, name: str, ask: Ask, place: str) -> str | None:
         """The clause that forbids an ask, or None."""

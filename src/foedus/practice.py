@@ -51,6 +51,7 @@ from foedus.workspace import (
     pending,
     private_key,
     propose_accord,
+    prune_replies,
     readable_private_keys,
     receive_accord,
     sign_accord,
@@ -274,6 +275,7 @@ def _ready(practice: Practice, workers: int | None, report: Report, clock: Clock
         # An act that a crash left between outbox and ledger is recorded first: the run goes on from what was signed.
         collect_acts(practice.hub, pending(practice.hub), passphrase=practice.passphrase, clock=clock)
         practice.share_ledger()
+        prune_replies(practice.hub, at=clock())
         accord = practice.accord
         if accord.custody != "one-process":
             raise _kept_apart(practice.hub)
@@ -281,6 +283,7 @@ def _ready(practice: Practice, workers: int | None, report: Report, clock: Clock
         _one_thread()
         start, model = start_of(accord, compile_plan(accord), base=base)
         yield _Ready(practice, accord, base, model, start, workers, report, clock)
+        prune_replies(practice.hub, at=clock())
 
 
 def _one_thread() -> None:

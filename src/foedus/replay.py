@@ -14,10 +14,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from foedus.accord import compile_plan
 from foedus.core.checks import Check, ok
+from foedus.core.clock import spell
 from foedus.core.digest import sha256_file
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, FoedusError, VerifyError
@@ -34,21 +36,28 @@ from foedus.records.base import open_record
 from foedus.records.plan import Plan
 from foedus.records.release import LateReply, Proposal
 from foedus.state import State, digest, from_bytes
+from foedus.workspace import kept_until
 
 __all__ = ["export_replies", "replay_check"]
 
 
-def export_replies(known: Consortium, run: str, *, asks: Mapping[str, bytes], store: ObjectStore, target: Path) -> int:
+def export_replies(
+    known: Consortium, run: str, *, asks: Mapping[str, bytes], store: ObjectStore, target: Path, at: datetime
+) -> int:
     """Write every ask, reply and object that a run's rounds rest on into a folder; how many replies.
 
     Raises:
-        CallerError: `replay.no-such-run`; `replay.other-files` where the folder holds something else;
+        CallerError: `replay.no-such-run`; `replay.kept-no-longer` when the accord's term for replies is over, `at`
+            this time; `replay.other-files` where the folder holds something else;
             `objects.missing` for what is kept no longer.
     """
     if run not in known.runs:
         raise CallerError("replay.no-such-run", run=run, known=", ".join(known.runs) or "–")
     if target.exists() and (not target.is_dir() or any(path.name != "sha256" for path in target.iterdir())):
         raise CallerError("replay.other-files", path=str(target))
+    if (end := kept_until(known, run, at=at)) and end <= at:
+        days = known.accords[known.runs[run].accord].aggregation.keep_replies_days
+        raise CallerError("replay.kept-no-longer", run=run, days=days, until=spell(end))
     out, count = ObjectStore(target), 0
     for close in known.runs[run].closes:
         dropped = [one.reply for one in close.left_out if one.reply]

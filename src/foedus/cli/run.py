@@ -199,10 +199,11 @@ def export_replies(
     name: Run, folder: Annotated[Path, typer.Argument(help="Where to put them; a new or empty folder.")]
 ) -> None:
     """Write what `foedus verify BUNDLE --replay FOLDER` recomputes a release from. It is never part of a bundle."""
+    from foedus.core.clock import now
     from foedus.core.digest import sha256
     from foedus.release.desk import releases
     from foedus.replay import export_replies as export
-    from foedus.workspace import consortium, open_workspace
+    from foedus.workspace import consortium, open_workspace, prune_when_idle
 
     here = shell()
     workspace = open_workspace(here.workspace)
@@ -211,8 +212,9 @@ def export_replies(
     for path in sorted((workspace.folder / "runs" / name / "asks").glob("*/*.json")):
         data = path.read_bytes()
         asks[sha256(data)] = data
-    state = consortium(workspace)
-    count = export(state, name, asks=asks, store=workspace.objects, target=folder)
+    state, at = consortium(workspace), now()
+    prune_when_idle(workspace, at=at)
+    count = export(state, name, asks=asks, store=workspace.objects, target=folder, at=at)
     here.say("run.cli.exported", count=count, folder=folder)
     here.result("run.export-replies", {"run": name, "replies": count, "folder": str(folder)})
     published = [one for one in releases(workspace) if one.proposal.run == name and one.standing == "published"]

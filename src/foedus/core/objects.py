@@ -52,6 +52,10 @@ class ObjectStore:
         self._require(digest, data)
         return data
 
+    def discard(self, digest: str) -> None:
+        """Delete an object; one that is not there is no error. Nobody may put the same bytes at the same time."""
+        self.path(digest).unlink(missing_ok=True)
+
     def _present(self, digest: str) -> Path:
         path = self.path(digest)
         if not path.exists():

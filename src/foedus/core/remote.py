@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +74,11 @@ class RemoteStore(ObjectStore):
     def load(self, digest: str) -> bytearray:
         """The bytes of an object in memory that may be written to. Raises as `get`."""
         return bytearray(self.get(digest))
+
+    def discard(self, digest: str) -> None:
+        """Delete an object; one that is not there is no error."""
+        with suppress(FileNotFoundError):
+            self._asked(lambda: self._system.rm_file(self._name(digest)))
 
     def __contains__(self, digest: str) -> bool:
         return self._size(self._name(digest)) is not None

@@ -40,6 +40,7 @@ from foedus.workspace import (
     Workspace,
     open_workspace,
     private_key,
+    prune_when_idle,
     socket_folder,
 )
 
@@ -306,14 +307,21 @@ class Hub:
     # ── the end ──────────────────────────────────────────────────────────────
 
     def rest(self) -> None:
-        """To be called now and then: a SuperLink that died is started again, and what was refused outside a run goes
-        into the ledger, once an hour.
+        """To be called now and then: a SuperLink that died is started again; once an hour what was refused outside a
+        run goes into the ledger, and replies whose term is over are deleted.
         """
         if self._carrier is not None and self.running is None:
             self._carrier.tend()
         if self.running is None and time.monotonic() - self._entered > _REST_SECONDS:
             self._entered = time.monotonic()
             self.refusals.enter(self._ledger().record)
+            self._prune()
+
+    def _prune(self) -> None:
+        """While nothing is carried, and nothing can begin."""
+        with self._lock:
+            if self.running is None:
+                prune_when_idle(open_workspace(self.workspace.folder), at=self.clock())
 
     def close(self) -> None:
         """Stop listening. A run that is open stays so, and goes on when the hub is up again."""

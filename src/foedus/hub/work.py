@@ -25,6 +25,7 @@ from foedus.workspace import (
     collect_acts,
     pending,
     private_key,
+    prune_replies,
     readable_private_keys,
     working,
 )
@@ -87,6 +88,7 @@ def ready(
 
     with working(hub):
         collect_acts(hub, pending(hub), passphrase=ledger.passphrase, clock=ledger.clock)
+        prune_replies(hub, at=ledger.clock())
         state = ledger.state()
         accord = state.accord
         if accord is None:
@@ -99,6 +101,7 @@ def ready(
         torch.set_num_threads(1)  # the start state's bits, as everywhere
         start, _ = start_of(accord, compile_plan(accord), base=base)
         yield Ready(hub, ledger, accord, start, carrier, refusals, report)
+        prune_replies(hub, at=ledger.clock())
 
 
 def _machine(key: NodeKey) -> str:

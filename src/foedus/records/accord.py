@@ -209,8 +209,8 @@ class Participation(Record):
 
 
 class Aggregation(Record):
-    """How updates become one state. `keep_replies_days`: how long members and coordinator keep replies for
-    `--replay`.
+    """How updates become one state. `keep_replies_days`: how long after a run's close its replies are kept for
+    `--replay`. Enforced by coordinator and node (`workspace.keeping`), which delete them then.
     """
 
     combine: terms.Combine = Field(default_factory=terms.Mean)

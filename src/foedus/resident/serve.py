@@ -39,6 +39,7 @@ from foedus.workspace import (
     open_workspace,
     pending,
     private_key,
+    prune_answers,
     readable_private_keys,
     socket_folder,
 )
@@ -51,6 +52,7 @@ __all__ = ["Resident", "StartNode", "Wired", "over_flower"]
 _POLL_SECONDS = 3.0
 _MOST_PAUSE_SECONDS = 30.0
 _REFRESH_SECONDS = 30.0
+_PRUNE_SECONDS = 3600.0
 
 
 class Wired(Protocol):
@@ -92,6 +94,7 @@ class Resident:
     stop: threading.Event = field(default_factory=threading.Event)
     _told: Standing | None = None
     _synced: float = 0.0
+    _pruned: float = field(default_factory=time.monotonic)
     _node: tuple[Any, Node] | None = None
     _model: tuple[str, Path, Model] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -204,7 +207,12 @@ class Resident:
         return consortium(self.workspace).key(self.workspace.party, "act")
 
     def _keep_up(self) -> None:
-        """Between asks: send acts that a person made here, take what is new, say when an accord waits."""
+        """Between asks: send acts that a person made here, take what is new, say when an accord waits; now and then,
+        delete replies whose term is over.
+        """
+        if time.monotonic() - self._pruned > _PRUNE_SECONDS:
+            self._pruned = time.monotonic()
+            prune_answers(self.workspace, at=self.clock())
         if time.monotonic() - self._synced < _REFRESH_SECONDS and not pending(self.workspace):
             return
         with self._lock:

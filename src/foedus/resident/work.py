@@ -15,7 +15,7 @@ from foedus.data.parts import Parts, open_parts
 from foedus.node import Node
 from foedus.records import terms
 from foedus.records.accord import Accord
-from foedus.workspace import Workspace, consortium, make_act, private_key
+from foedus.workspace import Workspace, consortium, make_act, private_key, prune_answers
 
 if TYPE_CHECKING:
     from foedus.federate.answer import Shelf
@@ -91,7 +91,10 @@ def node_of(
     passphrase: str | None = None,
     clock: Clock = now,
 ) -> Node:
-    """A member's node. What it signed, and who may ask, it knows from its own copy of the ledger."""
+    """A member's node. What it signed, and who may ask, it knows from its own copy of the ledger. Replies whose term is
+    over are deleted first.
+    """
+    prune_answers(workspace, at=clock())
     known = consortium(workspace)
 
     def started(run: str) -> str | None:

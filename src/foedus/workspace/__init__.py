@@ -37,6 +37,7 @@ from foedus.workspace.folder import (
     working,
 )
 from foedus.workspace.joining import collect_joined, coordinator_keys, invite, join, joined_keys, read_invitation
+from foedus.workspace.keeping import kept_until, prune_answers, prune_replies, prune_when_idle
 from foedus.workspace.signing import (
     Offer,
     accord_to_sign,
@@ -71,6 +72,7 @@ __all__ = [
     "keep_ballot",
     "keep_objects_at",
     "keep_siblings",
+    "kept_until",
     "make_act",
     "open_workspace",
     "outbox",
@@ -78,6 +80,9 @@ __all__ = [
     "practice",
     "private_key",
     "propose_accord",
+    "prune_answers",
+    "prune_replies",
+    "prune_when_idle",
     "read_invitation",
     "readable_private_keys",
     "receive_accord",
