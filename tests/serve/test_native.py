@@ -225,6 +225,7 @@ def test_feedback_is_kept_beside_its_answer() -> None:
             ({"prediction_id": "nobody", "verdict": "right"}, 404, "serve.no-such-answer"),
             ({**said, "correct": "no label"}, 400, "serve.unknown-label"),
             ({**said, "verdict": "maybe"}, 422, "serve.wrong-field"),
+            ({**said, "verdict": "right"}, 422, "serve.wrong-field"),
             ({**said, "comment": "x" * 3000}, 422, "serve.wrong-field"),
         ]
         for body, status, code in cases:

@@ -60,6 +60,10 @@ def test_kserve_tells_of_the_server_and_the_model() -> None:
         ("/v2/models/practice-intents/infer", infer(1), 422, "serve.wrong-field"),
         ("/v2/models/practice-intents/infer", infer(), 422, "serve.wrong-field"),
         ("/v2/models/practice-intents/infer", infer("a", shape=[2]), 422, "serve.wrong-field"),
+        ("/v2/models/practice-intents/infer", infer("a", shape=[-1, -1]), 422, "serve.wrong-field"),
+        ("/v2/models/practice-intents/infer", infer("a", shape=[1, 1, 1, 1, 1]), 422, "serve.wrong-field"),
+        ("/v2/models/practice-intents/infer", infer("a", shape=[1, 1025]), 422, "serve.wrong-field"),
+        ("/v2/models/practice-intents/infer", infer("a", shape=[9999999999999999999] * 1000), 422, "serve.wrong-field"),
         ("/v2/models/practice-intents/infer", {"inputs": []}, 422, "serve.wrong-field"),
         ("/v2/models/practice-intents/infer", infer(""), 400, "serve.empty-text"),
     ],
@@ -69,6 +73,15 @@ def test_kserve_refuses_in_the_form_of_its_protocol(path: str, body: Any, status
         answer = await here.ask(path, body)
         assert (answer.status_code, answer.json()["code"]) == ((422 if code == "serve.wrong-field" else status), code)
         assert isinstance(answer.json()["error"], str)
+
+    told(story)
+
+
+def test_a_tensor_of_several_dimensions_is_read_in_its_order() -> None:
+    async def story(here: Here) -> None:
+        path = "/v2/models/practice-intents/infer"
+        flat, deep = [(await here.ask(path, infer(*TEXTS, shape=shape))).json() for shape in ([3], [1, 3, 1])]
+        assert flat["outputs"][0] == deep["outputs"][0]
 
     told(story)
 
@@ -152,6 +165,8 @@ def test_openai_embeddings_are_the_same_in_both_encodings() -> None:
         ({"dimensions": 7}, 422, "serve.wrong-field"),
         ({"input": []}, 422, "serve.wrong-field"),
         ({"input": [1, 2]}, 422, "serve.wrong-field"),
+        ({"input": ["a", *range(2000)]}, 422, "serve.wrong-field"),
+        ({"input": ["a"] * 1025}, 413, "serve.too-many-texts"),
         ({"input": ""}, 400, "serve.empty-text"),
         ({"encoding_format": "hex"}, 422, "serve.wrong-field"),
     ],

@@ -27,6 +27,7 @@ from starlette.types import Scope as Asked
 
 from foedus.core.errors import CallerError, FoedusError, IdentityError, RunError
 from foedus.core.messages import Language
+from foedus.serve.bodies import require_modest
 from foedus.serve.desk import Desk
 from foedus.serve.given import Caller
 from foedus.serve.refused import language_of, refusal
@@ -173,15 +174,18 @@ class Gate:
             raise IdentityError("serve.foreign-origin", got=origin[:100])
 
     def _bounded(self, receive: Receive) -> Receive:
-        """The body as it comes, up to its limit."""
-        limit, got = self.desk.options.body_bytes, 0
+        """The body as it comes, up to its limits: of bytes, and in the end of the values that it holds."""
+        limit, got = self.desk.options.body_bytes, bytearray()
 
         async def bounded() -> Message:
-            nonlocal got
             message = await receive()
-            got += len(message.get("body", b""))
-            if got > limit:
+            if message["type"] != "http.request":
+                return message
+            got.extend(message.get("body", b""))
+            if len(got) > limit:
                 raise CallerError("serve.body-too-large", limit_bytes=limit)
+            if not message.get("more_body", False):
+                require_modest(bytes(got))
             return message
 
         return bounded

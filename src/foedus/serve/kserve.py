@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from math import prod
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,7 +17,7 @@ from foedus.core.version import version as installed
 from foedus.serve.asking import answers_of, require_all
 from foedus.serve.desk import Desk
 from foedus.serve.refused import reply
-from foedus.serve.shapes import InferAsk, InferReply, Tensor
+from foedus.serve.shapes import InferAsk, InferReply
 
 __all__ = ["routes"]
 
@@ -104,16 +105,13 @@ def _require(desk: Desk, model: str, version: str | None) -> None:
 
 def _texts(asked: InferAsk) -> list[str]:
     """The texts of the one input that holds any: those of `text`, else of the first."""
-    chosen: Tensor = next((one for one in asked.inputs if one.name == "text"), asked.inputs[0])
+    chosen = next((one for one in asked.inputs if one.name == "text"), asked.inputs[0])
     if chosen.datatype != "BYTES" or not all(isinstance(text, str) for text in chosen.data):
         raise CallerError("serve.wrong-field", where=f"inputs.{chosen.name}"[:100], reason="expected texts, BYTES")
     if not chosen.data:
         raise CallerError("serve.wrong-field", where=f"inputs.{chosen.name}"[:100], reason="expected at least one text")
-    size = 1
-    for length in chosen.shape:
-        size *= length
-    if size != len(chosen.data):
-        reason = f"shape {chosen.shape[:8]} for {len(chosen.data)} texts"
+    if prod(chosen.shape) != len(chosen.data):
+        reason = f"shape {chosen.shape} for {len(chosen.data)} texts"
         raise CallerError("serve.wrong-field", where=f"inputs.{chosen.name}"[:100], reason=reason)
     return chosen.data
 

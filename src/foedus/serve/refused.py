@@ -34,6 +34,7 @@ _STATUS = {
     "serve.text-too-long": 413,
     "serve.too-fast": 429,
     "serve.too-many-texts": 413,
+    "serve.too-many-values": 413,
     "serve.wrong-field": 422,
 }
 _FAMILIES: tuple[tuple[type[FoedusError], int], ...] = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from foedus.serve.store import Verdict
 
@@ -28,14 +28,25 @@ __all__ = [
     "ReviewBody",
     "ReviewsPage",
     "Tensor",
+    "TensorAsk",
 ]
 
 MOST_TEXTS = 1024
 MOST_COMMENT = 2000
+_MOST_FIELDS = 32
+_MOST_DIMENSIONS = 4
 
 
 class _Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: Any) -> Any:
+        """Each field that is not known is told; of very many, that they are too many."""
+        if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+            raise ValueError(f"expected at most {_MOST_FIELDS} fields, got {len(given)}")
+        return given
 
 
 class PredictAsk(_Asked):
@@ -118,13 +129,21 @@ class PredictReply(BaseModel):
 
 
 class FeedbackAsk(_Asked):
-    """What a user says of an answer. `correct`: the label it should have been; `consent`: may it be learned from."""
+    """What a user says of an answer. `correct`: of a wrong one, the label it should have been; `consent`: may it be
+    learned from.
+    """
 
     prediction_id: str = Field(max_length=64)
     verdict: Verdict
     correct: str | None = Field(default=None, max_length=MOST_COMMENT)
     comment: str | None = Field(default=None, max_length=MOST_COMMENT)
     consent: bool = False
+
+    @model_validator(mode="after")
+    def _corrects_what_is_wrong(self) -> FeedbackAsk:
+        if self.verdict == "right" and self.correct is not None:
+            raise ValueError("expected `correct` beside the verdict `wrong` only")
+        return self
 
 
 class FeedbackReply(BaseModel):
@@ -176,11 +195,17 @@ class Tensor(BaseModel):
     data: list[Any]
 
 
+class TensorAsk(Tensor):
+    """A tensor of a request: of few dimensions, none longer than as many texts as a request may hold."""
+
+    shape: list[Annotated[int, Field(ge=0, le=MOST_TEXTS)]] = Field(max_length=_MOST_DIMENSIONS)
+
+
 class InferAsk(BaseModel):
     """`inputs`: one tensor of texts, BYTES."""
 
     id: str | None = Field(default=None, max_length=128)
-    inputs: list[Tensor] = Field(min_length=1, max_length=8)
+    inputs: list[TensorAsk] = Field(min_length=1, max_length=8)
 
 
 class InferReply(BaseModel):
@@ -228,6 +253,14 @@ class EmbeddingsAsk(BaseModel):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
     user: str | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _is_of_texts(cls, given: Any) -> Any:
+        """One error for a list of whatever else, not one for each of its elements."""
+        if isinstance(given, list) and not all(isinstance(one, str) for one in given):
+            raise ValueError("expected a text, or a list of texts")
+        return given
 
 
 class Embedded(BaseModel):

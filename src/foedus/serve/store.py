@@ -245,16 +245,15 @@ class Traffic:
         return self._after(Feedback, "feedback", where, [release], number, size)
 
     def corrections(self, *, release: str | None = None) -> list[tuple[Answer, Feedback]]:
-        """The answers that users corrected and let be learned from, the oldest first, each with the last word on it.
-
-        Only those whose text is still kept.
+        """The answers that users called wrong, corrected and let be learned from, the oldest first, each with the last
+        word on it. Only those whose text is still kept.
         """
         where, given = _where(release=release)
         with self._lock:
             rows = self._base.execute(
                 f"SELECT {_named('answers', Answer)}, {_named('feedback', Feedback)}"  # noqa: S608 - our own names
                 " FROM feedback JOIN answers ON answers.id = feedback.answer"
-                f" WHERE {where} AND consent = 1 AND correct IS NOT NULL AND text IS NOT NULL"
+                f" WHERE {where} AND verdict = 'wrong' AND consent = 1 AND correct IS NOT NULL AND text IS NOT NULL"
                 " AND feedback.rowid = (SELECT max(rowid) FROM feedback AS later WHERE later.answer = answers.id)"
                 " ORDER BY feedback.rowid",
                 given,

@@ -104,6 +104,17 @@ def test_who_takes_consent_back_is_no_longer_learned_from(tmp_path, data):
     assert len(opened(data).train) == 12
 
 
+def test_what_was_right_after_all_is_not_learned_from(tmp_path, data):
+    rows = corrected(tmp_path, 2)
+    with Traffic.of(tmp_path) as traffic:
+        traffic.say(Feedback(rows[0].id, rows[0].at, "right", "transfer", None, True))
+        assert [answer.id for answer, _ in traffic.corrections()] == [rows[1].id]
+    assert learn_from(tmp_path, data, consent="a ticked box").total == 1
+    with Traffic.of(tmp_path) as traffic:
+        traffic.say(Feedback(rows[1].id, rows[1].at, "right", None, None, True))
+    assert learn_from(tmp_path, data).total == 0
+
+
 def test_a_text_on_which_the_model_is_measured_is_not_trained_on(tmp_path, data):
     (tmp_path / FILE).write_text(
         "".join(json.dumps({"text": text, "label": "loan"}) + "\n" for text in ("Test  3", "validation 2", "other"))

@@ -34,7 +34,8 @@ def learn_from(workspace: Path, mapping_path: Path, *, consent: str | None = Non
     """Take the corrections of a serving workspace's traffic into the data that a `data.yaml` describes.
 
     What an earlier call took stays, also when the store has forgotten its text; a later correction of the same answer
-    takes its place, and a later word without consent takes it out. `consent` is needed the first time.
+    takes its place; a later word that the answer was right, or without consent, takes it out. `consent` is needed the
+    first time.
 
     Raises:
         CallerError: `data.no-consent`, `data.no-corrections`; as `read_mapping`.
@@ -70,9 +71,9 @@ def _rows(file: Path) -> dict[str, dict[str, str]]:
 
 
 def _still_agreed(traffic: Traffic, answer: str) -> bool:
-    """Whether the last word of users on an answer lets it be learned from."""
+    """Whether the last word of users on an answer still calls it wrong, and lets it be learned from."""
     said = traffic.feedback(answer=answer, size=1)
-    return not said or said[0].consent
+    return not said or (said[0].consent and said[0].verdict == "wrong")
 
 
 def _name_in(mapping_path: Path, mapping: DataMapping, name: str, consent: str) -> None:
