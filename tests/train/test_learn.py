@@ -1,6 +1,7 @@
 """Steps by hand, the cache of frozen layers, and the gradient along a path."""
 
 import math
+import resource
 from pathlib import Path
 
 import pytest
@@ -302,8 +303,22 @@ def test_kept_layers_give_the_same_bits_from_a_file_as_from_memory(name, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+def test_kept_layers_that_find_no_room_on_the_disk_are_a_named_error(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("foedus.train.lower.IN_MEMORY_BYTES", 0)
+    model, _ = made(METHODS["lora-top"], dropout="0")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as on a full disk: no file longer than this
+    try:
+        with pytest.raises(RunError) as caught:
+            prepare(model, examples(12, model))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (caught.value.code, caught.value.fields["path"]) == ("files.cannot-write", str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["lora-top", "full-top", "head"])
-def test_keeping_layers_changes_no_bit_of_training(name):
+def test_keeping_layers_changes_no_bit_where_products_are_small(name):
     ends = []
     for keeps in (True, False):
         model, _ = made(METHODS[name], dropout="0")

@@ -8,6 +8,7 @@ and all layers are computed.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from foedus.core.errors import RunError
 from foedus.tasks import Encoded
 from foedus.train.model import Model
 from foedus.train.packing import PackedRow
@@ -65,7 +67,14 @@ class _HandIn(nn.Module):
 
 
 def prepare(model: Model, encoded: Sequence[Encoded]) -> Prepared:
-    """Examples with the hidden states below the trained layers, where the model has frozen ones."""
+    """Examples with the hidden states below the trained layers, where the model has frozen ones.
+
+    They are computed in other batches than training makes of them, and products of another size may round another way:
+    a model trained on kept layers is the one trained without to about 1e-6, and to the bit only where sizes agree.
+
+    Raises:
+        RunError: `files.cannot-write` where large ones find no room on the disk.
+    """
     if not model.depth:
         return Prepared(encoded, None)
     lengths = [len(example.input_ids) for example in encoded]
@@ -82,10 +91,19 @@ def prepare(model: Model, encoded: Sequence[Encoded]) -> Prepared:
 
 
 def _room(tokens: int, width: int) -> torch.Tensor:
-    """Room for hidden states, (tokens, width), float32: in memory, or in a file that has no name any more."""
-    if tokens * width * 4 <= IN_MEMORY_BYTES:
+    """Room for hidden states, (tokens, width), float32: in memory, or in a file that has no name any more.
+
+    The file's room is taken at once: a mapped file that finds the disk full later ends the process without a word.
+    """
+    if (size := tokens * width * 4) <= IN_MEMORY_BYTES:
         return torch.empty(tokens, width)
     with tempfile.TemporaryFile() as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # not everywhere
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            reason = f"{size} bytes: {error.strerror or error}"
+            raise RunError("files.cannot-write", path=tempfile.gettempdir(), reason=reason) from error
         return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=(tokens, width)))
 
 
