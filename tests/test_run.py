@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -11,14 +12,16 @@ import pytest
 from federation import NOW, federation, memory_folder, training
 from foedus.accord import compile_plan
 from foedus.core.digest import sha256
-from foedus.core.errors import RunError
+from foedus.core.errors import CallerError, RunError
 from foedus.core.parcel import Parcel
 from foedus.federate.engine import InProcess
+from foedus.ledger.consortium import Consortium, RunState
 from foedus.records import terms
 from foedus.records.accord import Aggregation, Evaluation, Validity
+from foedus.records.acts import CloseRun, EnterEvidence, OpenRun
 from foedus.records.asks import Ask, Gradient, Reply, Train, Validate
 from foedus.records.base import open_record
-from foedus.run import run, start_of
+from foedus.run import name_for, run, start_of
 from foedus.state import from_bytes, to_bytes, zeros_like
 from samples import private_keys
 
@@ -476,6 +479,42 @@ def test_a_run_told_to_stop_stops_after_its_round_and_goes_on_when_asked(tmp_pat
         fed.run()
     assert (caught.value.code, caught.value.fields["round"]) == ("run.stopped", 1)
     assert fed.run().rounds == 2
+
+
+# ── names ────────────────────────────────────────────────────────────────────
+
+
+def known_runs(standing):
+    """A ledger in which runs of these names are examined, failed or open."""
+    digest = "sha256:" + "0" * 64
+    runs, evidence = {}, {}
+    for number, (name, how) in enumerate(standing.items()):
+        opened = OpenRun(run=name, roster=("bank-a",), start=digest, engine="inprocess", numerics={})
+        close = CloseRun(run=name, outcome="failed", rounds=1, released_round=0, state=digest)
+        runs[name] = RunState(opened, digest, number, {}, close=close if how == "failed" else None)
+        if how == "examined":
+            evidence[str(number)] = EnterEvidence(run=name, evidence=digest, credit=None, replies=())
+    return Consortium(accord_digest=digest, runs=runs, evidence=evidence)
+
+
+def test_without_a_name_the_open_run_goes_on_or_the_next_number_that_is_free_is_taken():
+    assert name_for(Consortium(), None) == "run-1"
+    assert name_for(known_runs({"nix": "examined", "run-3": "examined"}), None) == "run-4"
+    assert name_for(known_runs({"run-2": "failed", "run-3": "examined", "run-4": "examined"}), None) == "run-5"
+    assert name_for(known_runs({"run-1": "failed", "open": "open"}), None) == "open"
+    assert name_for(known_runs({"open": "open"}), "other") == "other"
+
+
+def test_a_run_that_was_opened_under_another_accord_is_not_taken_up_without_its_name():
+    before = known_runs({"run-1": "open"})
+    assert name_for(replace(before, accord_digest="sha256:" + "1" * 64), None) == "run-2"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "中文", "x" * 64, "Run-1", "run-1\n"])
+def test_a_name_that_no_run_can_bear_is_refused(name):
+    with pytest.raises(CallerError) as caught:
+        name_for(Consortium(), name)
+    assert caught.value.code == "run.bad-name"
 
 
 # ── what stands in the way of a run ──────────────────────────────────────────

@@ -27,7 +27,7 @@ from foedus.records.tune import Trial
 from foedus.release import desk
 from foedus.release.propose import Draft
 from foedus.resident.work import node_of, parts_of, register, shelf_of
-from foedus.run import Hall, Outcome, Prune, next_name, run, run_trial, start_of
+from foedus.run import Hall, Outcome, Prune, name_for, run, run_trial, start_of
 from foedus.search import Found, search
 from foedus.state import State, from_bytes
 from foedus.state.base import open_base
@@ -200,11 +200,12 @@ def run_here(
     `proposal` and then starts from a release.
 
     Raises:
+        CallerError: `run.bad-name`.
         RunError: `workspace.busy` while another run holds this workspace; as `run.run`.
         VerifyError: `base.differs` when the base model is not the pinned one.
     """
     with _ready(practice, workers, report, clock) as ready:
-        name = name or next_name(practice.state())
+        name = name_for(practice.state(), name)
         with ready.carrying(name) as (hall, engine):
             return run(hall, name, engine=engine, start=ready.start, proposal=proposal)
 

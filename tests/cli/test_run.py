@@ -57,6 +57,23 @@ def test_an_unknown_run_is_answered_with_the_known_ones(hub, command):
     assert (answer.code, answer.data["code"], answer.data["fields"]["known"]) == (2, "run.unknown", "run-1")
 
 
+def test_an_unknown_run_is_not_resumed_as_a_new_one(hub):
+    answer = foedus("run", "resume", "nix", "--workers", "0", "--workspace", hub)
+    assert (answer.code, answer.data["code"], answer.data["fields"]["known"]) == (2, "run.unknown", "run-1")
+    assert not (hub / "runs" / "nix").exists()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../../../../x", "中文", "Run", "x" * 300])
+def test_a_name_that_no_run_can_bear_is_refused_before_anything_is_touched(hub, name):
+    for words in (
+        ["start", "--name", name, "--workers", "0"], ["start", "--name", name, "--engine", "flower"],
+        ["log", name], ["export-replies", name, "x"],
+    ):  # fmt: skip
+        answer = foedus("run", *words, "--workspace", hub)
+        assert (answer.code, answer.data["code"]) == (2, "run.bad-name")
+        assert answer.data["fields"]["got"] == name[:100]
+
+
 def test_a_finished_run_is_neither_stopped_nor_carried_again(hub):
     for words in (["stop", "run-1"], ["resume", "run-1", "--workers", "0"]):
         answer = foedus("run", *words, "--workspace", hub)

@@ -10,6 +10,7 @@ from foedus import workspace as ws
 from foedus.core.clock import now
 from foedus.core.errors import CallerError, IdentityError, RunError
 from foedus.hub import control
+from foedus.hub.marker import Marked, marked, set_mark
 from foedus.hub.serve import Hub
 from foedus.resident.join import node_key_of
 from foedus.wire import pipe
@@ -95,6 +96,51 @@ def test_a_hub_that_ended_in_a_round_goes_on_by_itself_with_what_it_had(apart):
     hub.wait(300)
     hub.close()
     assert apart.state().runs["run-1"].close.state == whole
+
+
+def test_a_stop_that_was_asked_for_outlives_the_hub_until_a_person_starts_the_run_again(apart):
+    told = []
+    stop = apart.hub.folder / "runs" / "run-1" / "stop"
+    stop.parent.mkdir(parents=True)
+    stop.touch()
+    set_mark(apart.hub.folder, Marked("run-1"))  # as a kill leaves it, before the round's end
+    hub = apart.up(report=told.append)
+    hub.wait(300)
+    hub.close()
+    assert [event.fields["code"] for event in told if event.kind == "ended"] == ["run.stopped"]
+    assert (apart.state().runs["run-1"].round, apart.state().runs["run-1"].close) == (1, None)
+    assert marked(apart.hub.folder) is None
+    stop.touch()
+    hub = apart.up()
+    try:
+        assert foedus("run", "resume", "run-1", "--workspace", apart.hub.folder).code == 0
+    finally:
+        hub.close()
+    assert not stop.exists()
+
+
+def test_a_run_that_the_hub_holds_but_has_not_opened_yet_is_resumed_by_its_name(apart):
+    set_mark(apart.hub.folder, Marked("first"))
+    answer = foedus("run", "resume", "first", "--engine", "flower", "--workspace", apart.hub.folder)
+    assert answer.data["code"] == "hub.not-up"
+    answer = foedus("run", "resume", "second", "--engine", "flower", "--workspace", apart.hub.folder)
+    assert answer.data["code"] == "run.unknown"
+
+
+@pytest.mark.parametrize("name", ["a b", "../../keep", "中文", "x" * 300])
+def test_the_hub_refuses_a_name_that_no_run_can_bear_before_it_touches_a_file(apart, name):
+    (apart.hub.folder / "runs").mkdir()
+    kept = apart.hub.folder.parent / "keep" / "stop"
+    kept.parent.mkdir()
+    kept.touch()
+    hub = apart.up()
+    try:
+        with pytest.raises(CallerError) as caught:
+            control.ask(apart.hub.folder, "start", name=name, proposal="")
+        assert caught.value.code == "run.bad-name"
+        assert (hub.running, marked(apart.hub.folder), kept.exists()) == (None, None, True)
+    finally:
+        hub.close()
 
 
 def test_one_hub_a_workspace_and_one_run_at_a_time(apart):

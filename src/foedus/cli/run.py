@@ -48,12 +48,15 @@ def start(
     """Carry a run from its opening to its evidence; one that was interrupted goes on."""
     from foedus.core.digest import short
     from foedus.core.errors import CallerError
+    from foedus.records.acts import run_name
     from foedus.workspace import consortium, open_workspace
     from foedus.workspace.proposing import find_proposal
 
     here = shell()
     hub = open_workspace(here.workspace)
     hub.require("coordinator")
+    if name is not None:
+        run_name(name)
     carried_out = find_proposal(consortium(hub), proposal) if proposal else None
     if engine not in (None, "inprocess", "flower"):
         raise CallerError("run.unknown-engine", got=engine)
@@ -112,6 +115,15 @@ def resume(
     log: Log = None,
 ) -> None:
     """Carry on with a run that was stopped or interrupted, from its last closed round."""
+    from foedus.core.errors import CallerError
+    from foedus.hub.marker import marked
+    from foedus.workspace import consortium, open_workspace
+
+    hub = open_workspace(shell().workspace)
+    hub.require("coordinator")
+    runs, carried = consortium(hub).runs, marked(hub.folder)
+    if name not in runs and (carried is None or carried.run != name):
+        raise CallerError("run.unknown", got=name, known=", ".join(runs) or "–")
     start(name=name, workers=workers, engine=engine, log=log)
 
 
@@ -201,6 +213,7 @@ def export_replies(
     """Write what `foedus verify BUNDLE --replay FOLDER` recomputes a release from. It is never part of a bundle."""
     from foedus.core.clock import now
     from foedus.core.digest import sha256
+    from foedus.records.acts import run_name
     from foedus.release.desk import releases
     from foedus.replay import export_replies as export
     from foedus.workspace import consortium, open_workspace, prune_when_idle
@@ -209,7 +222,7 @@ def export_replies(
     workspace = open_workspace(here.workspace)
     workspace.require("coordinator")
     asks = {}
-    for path in sorted((workspace.folder / "runs" / name / "asks").glob("*/*.json")):
+    for path in sorted((workspace.folder / "runs" / run_name(name) / "asks").glob("*/*.json")):
         data = path.read_bytes()
         asks[sha256(data)] = data
     state, at = consortium(workspace), now()

@@ -21,9 +21,10 @@ from typing import Any, Protocol
 
 from foedus.core.clock import Clock, now
 from foedus.core.errors import CallerError, FoedusError, RunError
-from foedus.core.files import read_text, write_atomic
+from foedus.core.files import write_atomic
 from foedus.hub import control
 from foedus.hub.carrier import Answer, Carrier, OverFlower, Refused
+from foedus.hub.marker import Marked, marked, set_mark, take_mark_away
 from foedus.hub.nodes import node_keys
 from foedus.hub.reception import Reception
 from foedus.hub.refusals import Refusals
@@ -31,8 +32,8 @@ from foedus.hub.work import Ready, ready
 from foedus.ledger.consortium import RunState
 from foedus.records.membership import HubAddress, HubPage, NodeKey
 from foedus.records.tune import Trial
-from foedus.run import Prune, next_name, run, run_trial
-from foedus.search import search
+from foedus.run import Prune, name_for, run, run_trial
+from foedus.search import search, trial_name
 from foedus.track.event import Event, Report
 from foedus.track.kept import EVENTS
 from foedus.workspace import (
@@ -168,20 +169,22 @@ class Hub:
 
     def start(self, name: str | None = None, proposal: str | None = None) -> str:
         """Begin to carry a run: the one of this name, the one that is open, or a new one, which may carry out an
-        approved `proposal`; gives its name.
+        approved `proposal`; gives its name. A stop that was asked for before is over with this.
 
-        Raises: RunError: `hub.busy` while it carries another.
+        Raises:
+            CallerError: `run.bad-name`.
+            RunError: `hub.busy` while it carries another.
         """
         with self._lock:
             current = self.running
             if current and name in (None, current) and not self.searching:
                 return current
             self._require_free()
-            chosen = name or next_name(self._ledger().state())
-            self._ended.pop(chosen, None)
-            (self.workspace.folder / "runs" / chosen / "stop").unlink(missing_ok=True)
-            write_atomic(self._marker, f"{chosen} {proposal or ''}".strip().encode())
-            self._occupy(chosen, lambda: self._carry(chosen, proposal))
+            chosen = name_for(self._ledger().state(), name)
+            self._forget_stop(chosen)
+            mark = Marked(chosen, proposal)
+            set_mark(self.workspace.folder, mark)
+            self._begin(mark)
             return chosen
 
     def wait(self, seconds: float | None = None) -> None:
@@ -190,11 +193,18 @@ class Hub:
             self._thread.join(seconds)
 
     def _resume(self) -> None:
-        if self._marker.exists():
-            name, _, proposal = read_text(self._marker, limit_bytes=200).partition(" ")
-            self.start(name, proposal or None)
+        """Go on with what was carried when the hub last ended. A stop that was asked for meanwhile still counts."""
+        if (mark := marked(self.workspace.folder)) is not None:
+            self._begin(mark)
         elif self._search_marker.exists():
-            self.search()
+            self._occupy(None, self._search)
+
+    def _begin(self, mark: Marked) -> None:
+        self._ended.pop(mark.run, None)
+        self._occupy(mark.run, lambda: self._carry(*mark))
+
+    def _forget_stop(self, name: str) -> None:
+        (self.workspace.folder / "runs" / name / "stop").unlink(missing_ok=True)
 
     def _carry(self, name: str, proposal: str | None) -> None:
         self._begun = False
@@ -207,7 +217,7 @@ class Hub:
                 self.report(Event("ended", {"run": name, "code": error.code, "fields": {}}))
         except Exception as error:  # noqa: BLE001 - told as a fault
             self._ended[name] = self._fault(name, error)
-        self._marker.unlink(missing_ok=True)
+        take_mark_away(self.workspace.folder)
         self.refusals.enter(self._ledger().record)
 
     def _run(self, name: str, proposal: str | None) -> None:
@@ -222,7 +232,8 @@ class Hub:
     # ── searches ─────────────────────────────────────────────────────────────
 
     def search(self) -> None:
-        """Begin to carry the search of the accord in force, from wherever it stands; again changes nothing.
+        """Begin to carry the search of the accord in force, from wherever it stands; again changes nothing. A stop of a
+        trial that was asked for before is over with this.
 
         Raises: RunError: `hub.busy` while it carries a run.
         """
@@ -230,6 +241,9 @@ class Hub:
             if self.searching:
                 return
             self._require_free()
+            if (accord := self._ledger().state().accord) is not None and accord.tune is not None:
+                for number in range(1, accord.tune.trials + 1):
+                    self._forget_stop(trial_name(accord, number))
             write_atomic(self._search_marker, b"")
             self._search_ended = None
             self._occupy(None, self._search)
@@ -242,7 +256,6 @@ class Hub:
     def _search(self) -> None:
         def carry(name: str, trial: Trial, prune: Prune) -> RunState:
             self._name = name
-            (self.workspace.folder / "runs" / name / "stop").unlink(missing_ok=True)
             with here.carrying(name) as (hall, engine):
                 return run_trial(hall, name, trial, engine=engine, start=here.start, prune=prune, carried="flower")
 
@@ -299,7 +312,7 @@ class Hub:
         raise CallerError("hub.no-such-path", got=str(request)[:100])
 
     def _started(self, name: str | None, proposal: str | None) -> Mapping[str, Any]:
-        chosen = name or self.running or next_name(self._ledger().state())
+        chosen = (None if name else self.running) or name_for(self._ledger().state(), name)
         events = self.workspace.folder / "runs" / chosen / EVENTS
         offset = events.stat().st_size if events.exists() and self.running != chosen else 0
         return {"run": self.start(chosen, proposal), "offset": offset}
@@ -334,10 +347,6 @@ class Hub:
 
     def _ledger(self) -> OwnLedger:
         return OwnLedger(open_workspace(self.workspace.folder), self.passphrase, self.clock)
-
-    @property
-    def _marker(self) -> Path:
-        return self.workspace.folder / "hub" / "run"
 
     @property
     def _search_marker(self) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from foedus.core.errors import CallerError
 from foedus.records.base import Code, Decimal, Digest, Int, ListOf, Name, Positive, PublicKey, Record, Sparse, Text
@@ -45,6 +45,7 @@ __all__ = [
     "Vote",
     "put_apart",
     "put_together",
+    "run_name",
 ]
 
 
@@ -148,6 +149,14 @@ class OpenRun(Sparse):
     numerics: dict[str, Text]
     trial: Trial | None = None
     proposal: Digest | None = None
+
+
+def run_name(text: str) -> str:
+    """A name that a run can bear, as `run.open` takes it; CallerError `run.bad-name` for any other text."""
+    try:
+        return TypeAdapter(Name).validate_python(text)
+    except ValidationError as error:
+        raise CallerError("run.bad-name", got=text[:100]) from error
 
 
 class Used(Record):
