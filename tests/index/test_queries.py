@@ -296,3 +296,26 @@ def test_an_accord_that_the_state_knows_before_the_tables_is_listed(tmp_path, ur
     [accord] = index.accords()
     assert (index.overview().entries, accord.in_force_at) == (0, "2026-06-01T10:00:00Z")
     assert index.overview().accord == accord
+
+
+def test_a_value_that_the_database_cannot_hold_is_a_wrong_value_and_not_a_database_that_is_away(tmp_path, url):
+    index = opened(tmp_path, Scene().in_force(), url)
+    assert [index.act(at) for at in (-1, 1 << 63, 10**100)] == [None] * 3
+    with pytest.raises(CallerError, match=r"index\.bad-value"):
+        index.asked("r1", 1 << 70)
+    for ask in (lambda: index.run("\0"), lambda: index.acts(kind="\0"), lambda: index.acts(actor="\0")):
+        if url is None:
+            assert not ask() or ask().total == 0  # SQLite holds such a text
+        else:
+            with pytest.raises(CallerError, match=r"index\.bad-value"):
+                ask()
+    assert index.overview().entries == index.acts().total > 0
+
+
+def test_a_text_that_the_database_cannot_hold_does_not_stop_the_index(tmp_path, url):
+    scene = Scene()
+    subject = scene.ready().proposed()
+    scene.act("bank-a", acts.Vote(subject=subject, choice="approve", matter="release", reason="a\0b"))
+    scene.act("bank-a", acts.Vote(subject=subject, choice="object", matter="release", reason="c"))
+    index = opened(tmp_path, scene, url)
+    assert [vote.reason for vote in index.cast(subject)] == ["a\N{REPLACEMENT CHARACTER}b", "c"]

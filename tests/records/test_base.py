@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from foedus.core import canonical
 from foedus.core.errors import CallerError
@@ -176,6 +176,13 @@ def test_a_decimal_has_one_spelling(value, spelt):
 def test_what_is_no_decimal_is_refused(value):
     with pytest.raises(ValueError, match="expected a decimal"):
         decimal(value)
+
+
+@pytest.mark.parametrize("value", ["1" * 301, "0." + "1" * 5000, "-" + "9" * 100_000])
+def test_a_decimal_that_is_too_long_to_compute_with_is_refused(value):
+    with pytest.raises(ValidationError, match="at most 300 characters"):
+        TypeAdapter(Decimal).validate_python(value)
+    assert float(Fraction(TypeAdapter(Decimal).validate_python("9" * 300))) < float("inf")
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**6), max_value=10**6, places=9))

@@ -117,3 +117,29 @@ def test_a_chart_of_nothing_or_of_one_value_is_still_a_drawing():
     flat = lines("l", title="t", description="d", x_name="x", y_name="y", series=[Series("s", [(1, 0.0)])])
     assert flat.rows == [("1", "0.0000")]
     assert "nan" not in flat.svg
+
+
+NOT_NUMBERS = ("-1e9999999", "1e-9999999", "-" + "9" * 100_000, "1/3", "-1_000", "- 1", "+", "1.", ".5", "nan", "-inf")
+
+
+@pytest.mark.parametrize("text", NOT_NUMBERS)
+def test_a_text_of_somebody_else_that_looks_like_a_number_is_sorted_and_written_as_a_text(text):
+    rows = [{"name": text, "number": 1, "note": text}, {"name": "5", "number": 2, "note": None}]
+    table = listed(asked("/things.csv", "sort=name"), "things", COLUMNS, rows)
+    assert [row["name"] for row in table.rows] == ["5", text]
+    written = next(row for row in csv.DictReader(io.StringIO(answer(asked("/things.csv"), "", table).body.decode()))
+                   if row["number"] == "1")  # fmt: skip
+    assert written["note"] == (f"'{text}" if text[0] in "+-" else text)
+
+
+def test_numbers_as_records_and_python_write_them_are_sorted_by_their_value():
+    names = ["-2", "-0.5", "1e-05", "0.25", "3", "12", "text"]
+    rows = [{"name": name, "number": 0, "note": None} for name in sorted(names)]
+    assert [row["name"] for row in listed(asked(query="sort=name"), "things", COLUMNS, rows).rows] == names
+
+
+@pytest.mark.parametrize("path", ["/runs?page={}", "/runs.json?size={}", "/audit.csv?page={}", "/members?size={}"])
+def test_a_number_of_very_many_digits_is_refused(path):
+    answer = browser().get(path.format("9" * 5000), headers={"accept-language": "zh"})
+    assert answer.status_code == 400
+    assert "整数" in answer.text

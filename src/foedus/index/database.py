@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
 from foedus.core.errors import CallerError, RunError
 from foedus.index import tables as t
@@ -43,7 +43,9 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection to read from: one state of the database. RunError `index.away`."""
+        """A connection to read from: one state of the database. RunError `index.away`; CallerError `index.bad-value`
+        for a value to look for that the database cannot hold.
+        """
         with self._reached():
             self._prepare()
             with self.engine.connect() as connection, connection.begin():
@@ -86,15 +88,15 @@ class Database:
     def _reached(self) -> Iterator[None]:
         try:
             yield
+        except (DataError, OverflowError) as error:  # too large a number, or a character that it does not take
+            raise CallerError("index.bad-value", reason=_first_line(error)) from error
         except SQLAlchemyError as error:
             if isinstance(error, ProgrammingError) or "no such table" in str(error):
                 self._ready = False
             raise self._away(error) from error
 
     def _away(self, error: Exception) -> RunError:
-        cause = getattr(error, "orig", None) or error
-        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
-        return RunError("index.away", database=self.name, reason=reason[:300])
+        return RunError("index.away", database=self.name, reason=_first_line(error))
 
     def _prepare(self) -> None:
         """Make the tables where they are not, or are those of another version; mend a file that is no database."""
@@ -177,6 +179,12 @@ def _own_file(path: Path) -> None:
         path.chmod(0o600)
     except OSError as error:
         raise RunError("index.away", database=str(path), reason=error.strerror or str(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What the driver says, without the statement."""
+    cause = getattr(error, "orig", None) or error
+    return next(iter(str(cause).strip().splitlines()), type(cause).__name__)[:300]
 
 
 def _is_broken(error: DBAPIError) -> bool:

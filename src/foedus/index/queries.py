@@ -3,6 +3,7 @@
 Lists come in pages: `page` from 1, `size` from 1 to 500; a page beyond the last is empty. Newest first, unless a query
 says otherwise. A filter that is None asks for all. Every method may raise:
 
+    CallerError `index.bad-value`   a value to look for that the database cannot hold
     RunError `index.away`           the database does not answer (or its disk is full); the ledger is unharmed
     RunError `index.catching-up`    where it says what is in force, while the first fold of a long ledger goes on
     CallerError `index.bad-page`    a page or size out of range
@@ -66,6 +67,7 @@ __all__ = ["Index", "RunOrder"]
 
 RunOrder = Literal["at", "run", "rounds", "loss", "federated", "difference", "closed_at"]
 
+_MOST_ENTRIES = 1 << 63  # no column holds a larger number
 _AT_ONCE = 1000
 """How many new entries one `refresh` takes in."""
 
@@ -182,6 +184,8 @@ class Index:
 
     def act(self, at: int) -> Act | None:
         """The entry at this place; None where the ledger has none."""
+        if not 0 <= at < _MOST_ENTRIES:
+            return None
         with self.database.reading() as connection:
             row = connection.execute(select(*columns(Act, t.entries)).where(t.entries.c.at == at)).first()
             return Act(*row) if row else None

@@ -87,7 +87,7 @@ class Batch:
         self.added[t.entries].append(
             {
                 "at": leaf.index, "kind": entry.type, "actor": entry.actor, "number": entry.number, "subject": subject,
-                "run": run, "round": number, "note": note[:200], "recorded_at": leaf.recorded_at,
+                "run": run, "round": number, "note": _shown(note)[:200], "recorded_at": leaf.recorded_at,
                 "entry": sha256(leaf.envelope.payload), "accord": entry.accord, "void": void,
                 "of_kind": self._kinds[entry.type], "of_actor": self._actors[entry.actor],
                 "of_both": self.counts[entry.type, entry.actor],
@@ -223,7 +223,7 @@ class Batch:
         self.added[t.votes].append(
             {
                 "at": leaf.index, "matter": act.matter, "subject": act.subject, "member": leaf.entry.actor,
-                "choice": act.choice, "reason": act.reason, "cast_at": leaf.recorded_at, "counts": True,
+                "choice": act.choice, "reason": _shown(act.reason), "cast_at": leaf.recorded_at, "counts": True,
             }
         )  # fmt: skip
         votes, ballots = t.votes.c, t.ballots.c
@@ -247,7 +247,7 @@ class Batch:
         self._of_proposal(act.proposal, published_at=leaf.recorded_at, checksums=act.checksums)
 
     def _revoke(self, leaf: Leaf, act: acts.Revoke) -> None:
-        self._of_proposal(act.proposal, revoked_at=leaf.recorded_at, reason=act.reason)
+        self._of_proposal(act.proposal, revoked_at=leaf.recorded_at, reason=_shown(act.reason))
 
     def _of_proposal(self, digest: str, **values: object) -> None:
         self.changes.append(update(t.proposals).where(t.proposals.c.proposal == digest).values(**values))
@@ -285,3 +285,8 @@ _ADD: Mapping[type[Record], Callable[[Batch, Leaf, Any], None]] = {
     acts.Revoke: Batch._revoke,
     acts.Refuse: Batch._refusal,
 }
+
+
+def _shown(text: str) -> str:
+    """A text of somebody as a table keeps it: PostgreSQL takes no NUL, and one in a reason must not stop the index."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

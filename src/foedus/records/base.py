@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
@@ -25,6 +26,7 @@ from pydantic import (
     model_serializer,
 )
 from pydantic.functional_validators import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from foedus.core import canonical
 from foedus.core.clock import parse as parse_instant
@@ -46,13 +48,23 @@ __all__ = [
     "Name",
     "Positive",
     "PublicKey",
+    "RATE",
+    "Rate",
     "Record",
     "SetOf",
     "Sparse",
     "Text",
     "decimal",
     "open_record",
+    "refused",
 ]
+
+
+def refused(reason: str, said: str, **fields: Any) -> PydanticCustomError:
+    """Why a record does not take a value, to be raised by its validators: a stable `reason` with fields, for which a
+    reader that knows where the value stands has a text in each language; `said` is for every other reader.
+    """
+    return PydanticCustomError(reason, said, fields)  # type: ignore[arg-type]  # it wants a literal
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -90,12 +102,15 @@ def decimal(value: str | int | Fraction | float, *, digits: int = 9) -> str:
     return text if text == "0" else sign + text
 
 
+_MOST_DIGITS = 300  # whatever stands in a record can be computed with: it is below the largest float, and quickly read
 _SPELT = re.compile(r"(?!-0\Z)-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?")
 
 
 def _decimal(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         raise ValueError(f"expected a decimal as text such as '0.05', got {value!r}")
+    if len(value) > _MOST_DIGITS:
+        raise ValueError(f"expected a decimal of at most {_MOST_DIGITS} characters, got {len(value)}")
     if _SPELT.fullmatch(value):
         return value
     spelt = decimal(value)
@@ -132,7 +147,7 @@ def _sorted_set(value: Any, info: ValidationInfo) -> Any:
         return value
     texts = list(value)
     if len({str(item) for item in texts}) != len(texts):
-        raise ValueError("expected no item twice")
+        raise refused("item-twice", "expected no item twice")
     return tuple(sorted(texts, key=str)) if _from_yaml(info) else tuple(texts)
 
 
@@ -157,6 +172,9 @@ Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._-]{0,99}$")]
 Digest = Annotated[str, StringConstraints(pattern=f"^{DIGEST.pattern}$")]
 PublicKey = Annotated[str, StringConstraints(pattern=f"^(?:{PUBLIC_KEY.pattern})$")]
 Decimal = Annotated[str, BeforeValidator(_decimal)]
+RATE = r"^-?[0-9]{1,9}(\.[0-9]{1,18})?$"
+Rate = Annotated[Decimal, Field(pattern=RATE)]
+"""A decimal of a length that a float holds: finite, and above zero where its digits are."""
 Day = Annotated[str, AfterValidator(_day)]
 Instant = Annotated[str, AfterValidator(_instant)]
 

@@ -36,6 +36,7 @@ from foedus.web.node.keeper import LOCKED, Keeper
 from foedus.web.node.runs import RunVotes
 from foedus.web.node.vote import Votes
 from foedus.web.table import STATIC
+from foedus.web.unforeseen import Unforeseen
 
 __all__ = ["RULES", "SECTIONS", "build"]
 
@@ -176,6 +177,7 @@ def build(
     app.mount(STATIC, StaticFiles(directory=Path(str(files("foedus.web") / "static"))), name="static")
     app.add_exception_handler(FoedusError, _refused)
     guard(app, keeper, RULES, told=_told)
+    app.add_middleware(Unforeseen, told=_told)
     app.add_middleware(Looking)
     return app
 
@@ -206,6 +208,6 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _told(scope: Any, error: FoedusError, status: int) -> tuple[bytes, str]:
-    """What the guard turned away, as a page."""
+    """What no page answered, as a page."""
     shown = page(Request(scope), "node/error.html", status=status, sections=(), paused=None, error=error_text(error))
     return bytes(shown.body), shown.headers["content-type"]

@@ -157,7 +157,7 @@ def _around(site: Site, request: Request) -> dict[str, object]:
 
 
 def _act(site: Site, at: int) -> Act:
-    found = site.index.act(at) if at >= 0 else None
+    found = site.index.act(at)
     if found is None:
         raise CallerError("web.no-such-entry", got=at)
     return found

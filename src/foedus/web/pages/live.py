@@ -29,22 +29,27 @@ from foedus.web.table import page
 from foedus.web.tiles import head_of, tiles_of
 
 LOOK_SECONDS, HEARTBEAT_SECONDS = 0.5, 15.0
+_DIGITS = 19  # no file is longer
 
 
 @page("/runs/{name}/events", title="web.title.live", section="runs")
 def events(request: Request, name: str) -> Response:
-    """The stream of a run; `?from=` or `Last-Event-ID` says from where on. CallerError `web.no-such-run`."""
+    """The stream of a run; `?from=` or `Last-Event-ID` says from where on. Of HEAD, its head alone. CallerError
+    `web.no-such-run`.
+    """
     site = site_of(request)
     path = events_path(site, name)
     if "/" in name or name.startswith(".") or not path.exists():
         raise CallerError("web.no-such-run", got=name[:80])
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    if request.method == "HEAD":  # the stream would have no end
+        return Response(headers=headers, media_type="text/event-stream")
     begin = request.headers.get("last-event-id") or request.query_params.get("from", "0")
-    offset = int(begin) if begin.isascii() and begin.isdigit() else 0
+    offset = int(begin) if begin.isascii() and begin.isdigit() and len(begin) < _DIGITS else 0
     board = Board()
     for event in read_events(path, 0)[0]:
         board.see(event)
     stream = _stream(request, site, board, min(offset, path.stat().st_size), name)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
