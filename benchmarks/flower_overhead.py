@@ -104,7 +104,7 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
 def described(found: dict[str, float], rounds: int) -> str:
     load, cores = os.getloadavg()[1], len(os.sched_getaffinity(0))
     return (
-        f"Four members and the hub on one machine ({platform.machine()}, {cores} cores, "
+        f"## A round over Flower\n\nFour members and the hub on one machine ({platform.machine()}, {cores} cores, "
         f"load {load:.1f} from other work), Flower {version('flwr')}, {rounds} rounds, {datetime.now(UTC):%Y-%m-%d}; "
         f"`python benchmarks/flower_overhead.py --rounds {rounds}`.\n\n"
         "| a round, beyond the work | here | Flower's floor | goal |\n| --- | --- | --- | --- |\n"
@@ -112,8 +112,14 @@ def described(found: dict[str, float], rounds: int) -> str:
         f"{found['seconds_most']:.1f}) | {FLOOR_SECONDS} | {GOAL_SECONDS:.0f} |\n"
         f"| CPU seconds a member, Flower's processes | {found['cpu_flower']:.1f} | | {GOAL_CPU_SECONDS:.0f} |\n\n"
         "Flower's floor is that of one message to each member and was measured on a quiet machine; a round here is two "
-        f"messages. The resident process, work included, took {found['cpu_resident']:.1f} CPU seconds a round."
+        f"messages. The resident process, work included, took {found['cpu_resident']:.1f} CPU seconds a round.\n\n"
+        f"- Seconds beyond the work: {_judged(found['seconds'], GOAL_SECONDS)}\n"
+        f"- CPU seconds beyond the work: {_judged(found['cpu_flower'], GOAL_CPU_SECONDS)}"
     )
+
+
+def _judged(value: float, goal: float) -> str:
+    return f"{value:.1f}, goal at most {goal:g}: **{'met' if value <= goal else 'missed'}**."
 
 
 def main() -> None:
@@ -126,7 +132,7 @@ def main() -> None:
     text = described(found, arguments.rounds)
     print(json.dumps(found) if arguments.json else text)
     if arguments.write_docs:
-        write_section("A round over Flower", text)
+        write_section("flower-overhead", text)
 
 
 if __name__ == "__main__":

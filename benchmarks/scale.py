@@ -19,6 +19,7 @@ import platform
 import sys
 import tempfile
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from memory import watch
@@ -94,6 +95,13 @@ def section(cells: list[dict[str, float]]) -> str:
     rows = "\n".join(
         f"| {cell['members']:,} | {cell['asked']:,} | {cell['seconds']:.0f} | {cell['peak_mb']:,} |" for cell in cells
     )
+    alike = [(one, other) for one, other in pairwise(cells) if one["asked"] == other["asked"]]
+    told = "".join(
+        f" Beside {one['members']:,} members, {other['members']:,} of whom as many are asked take "
+        f"{other['peak_mb'] / one['peak_mb']:.2f} times the memory (flat is 1); who is asked costs memory until the "
+        "round's end."
+        for one, other in alike
+    )
     chosen = " ".join(f"{cell['members']}/{cell['asked']}" for cell in cells)
     return f"""## Many simulated members
 
@@ -106,7 +114,8 @@ its keys, its journal, a signed reply.
 {rows}
 
 Seconds are wall time with start and closing evaluation (load of the machine when each ended: \
-{", ".join(str(cell["load"]) for cell in cells)}). A slow test compares the peaks at 100 and at 1,000 members. Python \
+{", ".join(str(cell["load"]) for cell in cells)}).{told} A slow test holds the peaks at 100 and at 1,000 \
+members of a small model, half of them asked, to a twentieth of each other. Python \
 {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}.
 
 ```console

@@ -89,6 +89,8 @@ def engines(options: argparse.Namespace) -> list[Arm]:
 PLAIN = Setting(4, 200, 2)
 UPPER = Setting(4, 200, 6, top_layers=2)
 ONE = (*CONVERSATION, "0")
+KEPT = "lower layers kept, two of six trained, six rounds"
+WHY_APART = "they are computed in other batches than those of training, and products of another size round another way."
 Switch = tuple[str, Setting, Arm, Setting, Arm]
 """What it is, then what it is beside, then with it."""
 
@@ -105,7 +107,7 @@ def switches() -> list[Switch]:
         ("no work on padding", PLAIN, off, PLAIN, packed),
         ("the last layer for first tokens only, on top of it", PLAIN, packed, PLAIN, default),
         ("one worker a core", PLAIN, off, PLAIN, Arm("off", "", (*CONVERSATION, str(CORES), "--padded"))),
-        ("lower layers kept, two of six trained, six rounds", UPPER,
+        (KEPT, UPPER,
          Arm("uncached-1", "", (*ONE, "--keep-nothing")), UPPER, default),
         ("`batching: length-buckets`, padded", PLAIN, off, shorter, other_off),
         ("`batching: length-buckets`, packed", PLAIN, default, shorter, other),
@@ -176,6 +178,8 @@ def complete(setting: Setting, arm: Arm, repeat: int, data: Path | None) -> dict
         "load": round(os.getloadavg()[0], 1),
         **far(kept, kept.with_name(f"{setting.name}.{BARE_1}.safetensors"), task / "start.safetensors"),
     }  # fmt: skip
+    if any((setting, arm) == (one, other) for _, one, other in qualities()):
+        result["accuracy"] = accuracy(setting, data)
     write_atomic(cell_path(setting, arm, repeat), (json.dumps(result, sort_keys=True) + "\n").encode())
     note(f"{setting.name} {arm.name} {repeat}: {cost.processor_seconds:.0f} s of processor, {cost.wall_seconds:.0f} s")
     return result
@@ -215,7 +219,7 @@ def far(end: Path, reference: Path, start: Path) -> dict[str, float | bool | Non
 
 
 def accuracy(setting: Setting, data: Path | None) -> float:
-    """Of the saved end on the packaged data's official test part."""
+    """Of the end that was just reached, on the packaged data's official test part."""
     import torch
     from safetensors.torch import load_file
 
@@ -374,9 +378,10 @@ def verdicts(setting: Setting, lines: Sequence[Line]) -> list[str]:
 
 def switch_table(data: Path | None) -> str:
     """Each saving beside the same without it; only what is measured."""
+    missed = ""
     rows = [
-        "| saving | processor × less | wall × less | distance of the ends, of the way |",
-        "| --- | ---: | ---: | ---: |",
+        "| saving | processor × less | wall × less | peak MB without, with | distance of the ends, of the way |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for title, before_setting, before, after_setting, after in switches():
         pairs = [
@@ -385,7 +390,7 @@ def switch_table(data: Path | None) -> str:
             if (one := saved(before_setting, before, repeat)) and (other := saved(after_setting, after, repeat))
         ]
         if not pairs:
-            rows.append(f"| {title} | not measured | | |")
+            rows.append(f"| {title} | not measured | | | |")
             continue
         gains = {}
         for what in ("processor_seconds", "wall_seconds"):
@@ -398,8 +403,11 @@ def switch_table(data: Path | None) -> str:
             start = prepared(before_setting, RESULTS / ".work" / "tasks", data) / "start.safetensors"
             told = far(kept[0], kept[1], start)
             apart = "0, equal to the bit" if told["equal"] else f"{told['of_the_way']:.1e}"
-        rows.append(f"| {title} | {gains['processor_seconds']} | {gains['wall_seconds']} | {apart} |")
-    return "\n".join(rows)
+        peaks = ", ".join(f"{statistics.median(pair[i]['peak_mb'] for pair in pairs):.0f}" for i in (0, 1))
+        rows.append(f"| {title} | {gains['processor_seconds']} | {gains['wall_seconds']} | {peaks} | {apart} |")
+        if title == KEPT and apart[0] not in "0–":
+            missed = f"Lower layers kept: ends {apart} of the way apart, goal equal to the bit: **missed**: {WHY_APART}"
+    return "\n".join([*rows, *(["", missed] if missed else [])])
 
 
 def work(cell: Mapping[str, Any], what: str) -> float:
@@ -409,11 +417,11 @@ def work(cell: Mapping[str, Any], what: str) -> float:
     return float(cell["processor_seconds"]) - float(cell["start_processor_seconds"])
 
 
-def quality_table(data: Path | None) -> str:
+def quality_table() -> str:
     found: dict[str, list[float]] = {}
     for name, setting, arm in qualities():
-        if saved(setting, arm, 1) is not None:
-            found.setdefault(name, []).append(accuracy(setting, data))
+        if (cell := saved(setting, arm, 1)) is not None:
+            found.setdefault(name, []).append(cell["accuracy"])
     rows = ["| | accuracy, three seeds | median |", "| --- | --- | ---: |"]
     rows += [
         f"| {name} | {', '.join(f'{v:.3f}' for v in values)} | {statistics.median(values):.3f} |"
@@ -442,7 +450,7 @@ def section(settings: Sequence[tuple[Setting, list[Arm]]], data: Path | None) ->
         out += [*(f"- {verdict}" for verdict in verdicts(setting, lines)), ""]
     if not settings:
         out += ["**Not measured** yet.", ""]
-    out += ["### Each saving alone", "", SAVINGS, "", switch_table(data), "", QUALITY, "", quality_table(data), ""]
+    out += ["### Each saving alone", "", SAVINGS, "", switch_table(data), "", QUALITY, "", quality_table(), ""]
     if dates:
         shown = ", ".join(f"{name} {version}" for name, version in sorted(known.items()))
         out += [
@@ -567,7 +575,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.switches:
         print(switch_table(data))
     if options.quality:
-        print(quality_table(data))
+        print(quality_table())
     if not (options.switches or options.quality):
         lines = lines_of(setting, options.arms)
         said = verdicts(setting, lines)

@@ -128,7 +128,7 @@ def test_a_saving_is_measured_in_the_rounds_alone(peers: ModuleType, results: Pa
     told, setting, before, _, after = next(iter(peers.switches()))
     cell(peers, setting, before.name, processor_seconds=16.0, start_processor_seconds=4.0)
     cell(peers, setting, after.name, processor_seconds=10.0, start_processor_seconds=4.0)
-    assert f"| {told} | 2.00 (2.00–2.00) | 1.00 (1.00–1.00) |" in peers.switch_table(None)
+    assert f"| {told} | 2.00 (2.00–2.00) | 1.00 (1.00–1.00) | 500, 500 | – |" in peers.switch_table(None)
 
 
 def test_charts_are_drawn_twice_with_title_axes_and_every_bar(peers: ModuleType, tmp_path: Path) -> None:
