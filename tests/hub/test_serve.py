@@ -4,6 +4,7 @@ import shutil
 import threading
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from apart import at_work, found
 from foedus import workspace as ws
@@ -49,6 +50,34 @@ def test_a_run_by_the_hub_reaches_the_state_of_a_run_in_one_process(apart):
         assert not (apart.hub.folder / "hub" / "run").exists()
     finally:
         hub.close()
+
+
+def test_who_leaves_a_run_is_told_its_name_and_its_log_can_be_completed_later(apart, tmp_path, monkeypatch):
+    ask = control.ask
+
+    def left_at_once(folder, what, **fields):
+        if what == "standing":
+            raise KeyboardInterrupt
+        return ask(folder, what, **fields)
+
+    target = f"tensorboard:{tmp_path / 'logs'}"
+    hub = apart.up()
+    try:
+        monkeypatch.setattr(control, "ask", left_at_once)
+        left = foedus("run", "start", "--engine", "flower", "--log", target, "--workspace", apart.hub.folder)
+        monkeypatch.undo()
+        assert left.code == 130
+        assert "run-1 goes on in the hub; `foedus run show run-1 --workspace " in left.err
+        hub.wait(300)
+    finally:
+        hub.close()
+    assert foedus("run", "log", "run-1", "--log", target, "--workspace", apart.hub.folder).code == 0
+    found = EventAccumulator(str(tmp_path / "logs" / "run-1"))
+    found.Reload()
+    closes = apart.state().runs["run-1"].closes
+    assert [one.step for one in found.Scalars("validation_loss")] == [0, *(close.round for close in closes)]
+    assert foedus("run", "log", "run-1", "--log", target, "--workspace", apart.hub.folder).code == 0
+    assert len(list((tmp_path / "logs" / "run-1").iterdir())) == 1
 
 
 def test_a_reply_for_another_round_and_a_forged_one_are_left_out_named_in_the_ledger_and_the_run_goes_on(apart):

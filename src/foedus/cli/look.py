@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foedus.cli.shell import shell
+from foedus.cli.watch import logging_to
 
 if TYPE_CHECKING:
     from foedus.track.event import Event
@@ -20,11 +21,20 @@ def log(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until the run ends.")] = False,
     member: Annotated[str | None, typer.Option(help="Only what is about this member.")] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            metavar="NAME:FOLDER",
+            help="Also log what is not logged there yet to tensorboard, mlflow, wandb or trackio (repeat it).",
+        ),
+    ] = None,
 ) -> None:
     """What happened in a run, line by line, whether it goes on in another terminal or is long over."""
     import time
 
     from foedus.core.errors import CallerError
+    from foedus.records.acts import run_name
     from foedus.track.kept import EVENTS, read_events, tail
     from foedus.track.words import line_of
     from foedus.workspace import consortium, open_workspace
@@ -32,16 +42,18 @@ def log(
     here = shell()
     workspace = open_workspace(here.workspace)
     workspace.require("coordinator")
-    path = workspace.folder / "runs" / name / EVENTS
+    path = workspace.folder / "runs" / run_name(name) / EVENTS
     if not path.exists():
         known = consortium(workspace).runs
         raise CallerError("run.no-log" if name in known else "run.unknown", got=name, known=", ".join(known) or "–")
     shown = []
-    for event in tail(path, wait=lambda: time.sleep(0.5)) if follow else read_events(path)[0]:
-        if member is None or _is_about(event, member):
-            shown.append(event)
-            if text := line_of(event):
-                here.line(f"{event.at}  {text}")
+    with logging_to(targets or ()) as feed:
+        for event in tail(path, wait=lambda: time.sleep(0.5)) if follow else read_events(path)[0]:
+            feed(event)
+            if member is None or _is_about(event, member):
+                shown.append(event)
+                if text := line_of(event):
+                    here.line(f"{event.at}  {text}")
     here.result("run.log", {"run": name, "events": [event.to_json() for event in shown]})
 
 

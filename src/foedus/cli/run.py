@@ -98,12 +98,14 @@ def _in_hub(name: str | None, proposal: str | None, report: Report) -> Outcome:
     from time import sleep
 
     from foedus.core.messages import say
-    from foedus.hub.follow import follow
+    from foedus.hub.follow import begin, follow
 
+    folder = shell().workspace
+    begun = begin(folder, name, proposal=proposal)
     try:
-        return follow(shell().workspace, name, report=report, pause=lambda: sleep(_LOOK_SECONDS), proposal=proposal)
+        return follow(folder, begun, report=report, pause=lambda: sleep(_LOOK_SECONDS))
     except KeyboardInterrupt:
-        shell().note(say("hub.cli.follow", run=name or "–"))
+        shell().note(say("hub.cli.follow", run=begun.run, at=shell().at()))
         raise
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from foedus.track.board import Board
     from foedus.track.event import Event, Report
 
-__all__ = ["watching"]
+__all__ = ["logging_to", "watching"]
 
 _ON_THE_BOARD = ("asked", "working", "answered")
 """Kinds that the live table shows, so that no line need stay of them."""
@@ -23,18 +23,28 @@ def watching(targets: Iterable[str] = ()) -> Iterator[Report]:
     """What to report a run's events to: they are shown on stderr as they come, and logged to `targets`
     (`NAME:FOLDER`). Raises as `track.feed.feeding`.
     """
+    with logging_to(targets) as feed, _shown() as show:
+
+        def report(event: Event) -> None:
+            show(event)
+            feed(event)
+
+        yield report
+
+
+@contextmanager
+def logging_to(targets: Iterable[str]) -> Iterator[Report]:
+    """What to report the events of this workspace's runs to, so that they are logged; one that was lost is told of.
+
+    Raises as `track.feed.feeding`.
+    """
     from foedus.core.messages import say
     from foedus.track.feed import feeding
 
     here, lost = shell(), list[str]()
     try:
-        with feeding(targets, lost=lost.append) as feed, _shown() as show:
-
-            def report(event: Event) -> None:
-                show(event)
-                feed(event)
-
-            yield report
+        with feeding(targets, runs=here.workspace / "runs", lost=lost.append) as feed:
+            yield feed
     finally:
         for target in lost:
             here.note(say("track.line.lost", target=target))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foedus.core.errors import CallerError, RunError
 from foedus.hub import control
@@ -20,26 +20,39 @@ from foedus.track.event import Report
 from foedus.track.kept import EVENTS, read_events
 from foedus.workspace import consortium, open_workspace
 
-__all__ = ["follow", "follow_search"]
+__all__ = ["Begun", "begin", "follow", "follow_search"]
 
 
-def follow(
-    folder: Path, name: str | None, *, report: Report, pause: Callable[[], None], proposal: str | None = None
-) -> Outcome:
-    """Have the hub carry a run, which may carry out an approved `proposal`, and tell what happens until it ends; who
-    follows may leave without ending it.
+class Begun(NamedTuple):
+    """A run that the hub carries, and from which byte of its events on they are news."""
+
+    run: str
+    offset: int
+
+
+def begin(folder: Path, name: str | None, *, proposal: str | None = None) -> Begun:
+    """Have the hub carry a run, of this name or of the hub's choice, which may carry out an approved `proposal`.
+
+    Raises:
+        CallerError: `run.bad-name`.
+        RunError: `hub.not-up`; `hub.busy`.
+    """
+    begun = control.ask(folder, "start", name=name or "", proposal=proposal or "")
+    return Begun(str(begun["run"]), int(begun["offset"]))
+
+
+def follow(folder: Path, begun: Begun, *, report: Report, pause: Callable[[], None]) -> Outcome:
+    """Tell what happens in a run until it ends; who follows may leave without ending it.
 
     `pause` is called between two looks.
 
     Raises:
-        RunError: `hub.not-up`, also when the hub goes away meanwhile; `hub.busy`.
+        RunError: `hub.not-up` when the hub goes away meanwhile.
         FoedusError: with what the run ended, as `run.run`.
     """
-    begun = control.ask(folder, "start", name=name or "", proposal=proposal or "")
-    run = str(begun["run"])
-    offsets = {folder / "runs" / run / EVENTS: int(begun["offset"])}
-    _follow(offsets, lambda: control.ask(folder, "standing", run=run), report, pause)
-    return _outcome(folder, run)
+    offsets = {folder / "runs" / begun.run / EVENTS: begun.offset}
+    _follow(offsets, lambda: control.ask(folder, "standing", run=begun.run), report, pause)
+    return _outcome(folder, begun.run)
 
 
 def follow_search(folder: Path, *, report: Report, pause: Callable[[], None]) -> Found:

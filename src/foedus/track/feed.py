@@ -1,4 +1,4 @@
-"""Loggers at work in a process of their own, fed with events by the one that runs.
+"""Loggers at work in a process of their own, told by the one that runs that there is more in a run's events.
 
 So the run's process stays single-threaded (its workers are forked from it), whatever threads a tool starts; a tool
 that fails or hangs cannot harm the run; and what it must be told, that it is offline, is told to it alone. When the
@@ -8,7 +8,6 @@ run's process ends, however it ends, the loggers see the end of their input, and
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from foedus.track.event import Event, Report
-from foedus.track.log import Logger, Scribe, opener, target
+from foedus.track.log import target
+from foedus.track.onward import RunLog
 
 __all__ = ["OFFLINE", "feeding", "main"]
 
@@ -40,20 +40,24 @@ _PATIENCE_SECONDS = 60.0
 
 
 @contextmanager
-def feeding(targets: Iterable[str], *, lost: Callable[[str], None]) -> Iterator[Report]:
-    """What to report events to, so that each of `targets` (`NAME:FOLDER`) gets them; `lost` is told of one that ended
-    before the run did.
+def feeding(targets: Iterable[str], *, runs: Path, lost: Callable[[str], None]) -> Iterator[Report]:
+    """What to report a run's events to, from its `opened` or `resumed` on, so that each of `targets` (`NAME:FOLDER`)
+    logs all of it that it has not logged, out of `runs/RUN/events.jsonl`; `lost` is told of one that ended before the
+    run did.
 
     Raises: CallerError: as `log.target`, before anything is started.
     """
     named = [(text, *target(text)) for text in targets]
-    children = {text: _start(name, folder) for text, name, folder in named}
+    children = {text: _start(name, folder, runs) for text, name, folder in named}
+    run = ""
 
     def report(event: Event) -> None:
-        line = json.dumps(event.to_json(), ensure_ascii=False) + "\n"
-        for text, child in list(children.items()):
+        nonlocal run
+        if event.kind in ("opened", "resumed"):
+            run = event.fields["run"]
+        for text, child in list(children.items()) if run else ():
             try:
-                _input(child).write(line)
+                _input(child).write(f"{run}\n")
                 _input(child).flush()
             except OSError:
                 del children[text]
@@ -67,8 +71,8 @@ def feeding(targets: Iterable[str], *, lost: Callable[[str], None]) -> Iterator[
                 lost(text)
 
 
-def _start(name: str, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "foedus.track.feed", name, str(folder)]
+def _start(name: str, folder: Path, runs: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "foedus.track.feed", name, str(folder), str(runs)]
     environment = {key: value for key, value in os.environ.items() if key not in _NEVER} | OFFLINE
     return subprocess.Popen(  # noqa: S603 - ourselves
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True, start_new_session=True
@@ -93,26 +97,17 @@ def _ended(child: subprocess.Popen[str]) -> bool:
         return False
 
 
-def main(name: str, folder: Path, lines: Iterable[str]) -> None:
-    """The logger's side: events in, a line each, until there are no more."""
-    scribe, logger = Scribe(), None
-    try:
+def main(name: str, folder: Path, runs: Path, lines: Iterable[str]) -> None:
+    """The logger's side: each line names a run that has gone on, until there are no more."""
+    logs: dict[str, RunLog] = {}
+    with contextlib.ExitStack() as closing:
         for line in lines:
-            event = Event.from_json(json.loads(line))
-            if logger is None and event.kind in ("opened", "resumed"):
-                logger = _opened(name, folder, event)
-            for entry in scribe.entries(event):
-                if logger is not None:
-                    logger.log(entry)
-    finally:
-        if logger is not None:
-            logger.close()
-
-
-def _opened(name: str, folder: Path, event: Event) -> Logger:
-    folder.mkdir(parents=True, exist_ok=True)
-    return opener(name)(folder, event.fields["run"])
+            run = line.rstrip("\n")
+            if run not in logs:
+                logs[run] = RunLog(name, folder, runs, run)
+                closing.callback(logs[run].close)
+            logs[run].catch_up()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.stdin)
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.stdin)
