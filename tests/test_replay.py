@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -15,8 +16,10 @@ from foedus.core.errors import VerifyError
 from foedus.core.objects import ObjectStore
 from foedus.records.asks import Reply
 from foedus.records.base import open_record
+from foedus.release import desk
 from foedus.workspace import consortium, open_workspace
-from practised import anchor, bundle, done, examined, foedus, published, shared
+from lied import drafted, examined_falsely, made_up, narrowed
+from practised import MEMBERS, anchor, bundle, done, examined, foedus, published, shared
 
 
 @pytest.fixture
@@ -44,8 +47,9 @@ def test_it_is_equal_to_the_bit_and_says_so_round_by_round(replies):
     answer = verify(replies)
     assert answer.code == 0, answer.err
     names = [one["name"] for one in answer.data["checks"] if one["name"].startswith("replay.")]
-    assert names == ["replay.round", "replay.round", "replay.state", "replay.model"]
+    assert names == ["replay.round", "replay.round", "replay.state", "replay.evidence", "replay.model"]
     assert {one["outcome"] for one in answer.data["checks"] if one["name"].startswith("replay.")} == {"ok"}
+    assert "release.figures" not in [one["name"] for one in answer.data["checks"]]
 
 
 @pytest.mark.parametrize("capability", ["default", "avx2"])
@@ -83,6 +87,57 @@ def test_a_missing_reply_and_a_missing_update_are_named(replies):
     answer = verify(replies)
     assert (answer.code, answer.data["code"]) == (6, "replay.reply-missing")
     assert member in answer.err
+
+
+def measured_replies():
+    """The measurements that the evidence names."""
+    (entered,) = consortium(open_workspace(published() / "hub")).evidence.values()
+    return entered.replies
+
+
+def test_a_missing_or_changed_measurement_is_named(replies):
+    store, item = ObjectStore(replies), measured_replies()[1]
+    reply = open_record(Reply, Envelope.from_bytes(store.get(item.reply)))
+    path = store.path(reply.objects["replicates"])
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    answer = verify(replies)
+    assert (answer.code, answer.data["code"]) == (6, "replay.reply-changed")
+    assert item.member in answer.err
+    path.write_bytes(data)
+    store.path(item.reply).unlink()
+    answer = verify(replies)
+    assert (answer.code, answer.data["code"]) == (6, "replay.reply-missing")
+    assert item.member in answer.err
+    assert [one["name"] for one in answer.data["checks"] if one["outcome"] == "fail"] == ["replay.evidence"]
+
+
+def signed_by_all(home):
+    """A release of the run that members approve without looking, and its replies."""
+    draft, hub = drafted(home), home / "hub"
+    votes = []
+    with patch.object(desk, "with_own_figures", lambda _: lambda _, seen: seen):
+        for member in MEMBERS:
+            data, _ = desk.approve_draft(open_workspace(home / member), draft)
+            (home / f"{member}.vote").write_bytes(data)
+            votes.append(home / f"{member}.vote")
+    done("gate", "approve", draft, "--collect", *votes, "--workspace", hub, at=home)
+    done("release", "build", draft.name, "--workspace", hub)
+    done("run", "export-replies", "run-1", home / "replies", "--workspace", hub)
+    return ("verify", draft, "--anchor", anchor(home))
+
+
+@pytest.mark.parametrize("lie", [narrowed, made_up])
+def test_figures_that_the_members_did_not_measure_are_named(tmp_path, lie):
+    home = examined_falsely(tmp_path, lie)
+    words = signed_by_all(home)
+    plain = foedus(*words)
+    assert plain.code == 0, plain.err
+    assert {one["name"]: one["outcome"] for one in plain.data["checks"]}["release.figures"] == "claimed"
+    answer = foedus(*words, "--replay", home / "replies")
+    assert (answer.code, answer.data["code"]) == (6, "replay.other-figure")
+    (failed,) = [one for one in answer.data["checks"] if one["outcome"] == "fail"]
+    assert failed["name"] == "replay.evidence"
 
 
 def test_the_replies_of_another_run_are_refused(tmp_path):

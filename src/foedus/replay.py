@@ -2,28 +2,33 @@
 
 `replay_check` takes a bundle whose ledger holds, and a folder of asks, replies and the objects that they name, as
 `foedus run export-replies` writes it. It drives `federate.rounds` with those replies instead of an engine and
-compares, round by round, state, snapshot, order and weights with what the ledger says, and at last the state with the
-released one. Combining is portable to the bit, so any machine must agree exactly.
+compares, round by round, state, snapshot, order and weights with what the ledger says, then the state with the
+released one. Combining is portable to the bit, so any machine must agree exactly. At last it computes the examination
+again, intervals too, from the counts and replicates that members signed about that state, and compares it with the one
+that was entered.
 
-Shows that the released state is what these signed updates give under the accord, and nothing else. Does not show that
-a member's training was honest.
+Shows that the released state is what these signed updates give under the accord, that its figures are what these signed
+measurements give, and nothing else. Does not show that a member's training or counting was honest.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from foedus.accord import compile_plan
 from foedus.core.checks import Check, ok
 from foedus.core.clock import spell
-from foedus.core.digest import sha256_file
+from foedus.core.digest import sha256, sha256_file
 from foedus.core.envelope import Envelope
 from foedus.core.errors import CallerError, FoedusError, VerifyError
 from foedus.core.objects import ObjectStore
+from foedus.examine import examination
+from foedus.examine.figures import Counts, read_counts
 from foedus.federate.rounds import TOO_OLD, Came, first_snapshot, rounds, shares_among
 from foedus.federate.talk import Answer, Answers, Closed, Gather, Send
 from foedus.ledger import Ledger
@@ -31,11 +36,13 @@ from foedus.ledger.consortium import Consortium, RunState
 from foedus.ledger.fold import resolve
 from foedus.records.accord import Accord
 from foedus.records.acts import CloseRound, LeftOut, Used
-from foedus.records.asks import Ask, AskBody, Reply, Train
+from foedus.records.asks import Ask, AskBody, Evaluate, Reply, Train
 from foedus.records.base import open_record
+from foedus.records.evidence import Examination, Figure
 from foedus.records.plan import Plan
 from foedus.records.release import LateReply, Proposal
-from foedus.state import State, digest, from_bytes
+from foedus.release.propose import published_examination
+from foedus.state import State, digest, from_bytes, to_bytes
 from foedus.workspace import kept_until
 
 __all__ = ["export_replies", "replay_check"]
@@ -44,7 +51,7 @@ __all__ = ["export_replies", "replay_check"]
 def export_replies(
     known: Consortium, run: str, *, asks: Mapping[str, bytes], store: ObjectStore, target: Path, at: datetime
 ) -> int:
-    """Write every ask, reply and object that a run's rounds rest on into a folder; how many replies.
+    """Write every ask, reply and object that a run's rounds and evidence rest on into a folder; how many replies.
 
     Raises:
         CallerError: `replay.no-such-run`; `replay.kept-no-longer` when the accord's term for replies is over, `at`
@@ -59,26 +66,35 @@ def export_replies(
         days = known.accords[known.runs[run].accord].aggregation.keep_replies_days
         raise CallerError("replay.kept-no-longer", run=run, days=days, until=spell(end))
     out, count = ObjectStore(target), 0
-    for close in known.runs[run].closes:
-        dropped = [one.reply for one in close.left_out if one.reply]
-        for name in (*(item.reply for item in (*close.used, *close.measured)), *dropped):
-            document = store.get(name)
-            reply = open_record(Reply, Envelope.from_bytes(document))
-            if reply.ask not in asks:
-                raise CallerError("objects.missing", digest=reply.ask)
-            ask = open_record(Ask, Envelope.from_bytes(asks[reply.ask]))
-            out.put(document)
-            out.put(asks[reply.ask])
-            for named in reply.objects.values():
-                out.put(store.get(named))
-            if close.round == 1 and isinstance(ask.body, Train):
-                out.put(store.get(ask.body.start))
-            count += 1
+    for name in _rested_on(known, run):
+        document = store.get(name)
+        reply = open_record(Reply, Envelope.from_bytes(document))
+        if reply.ask not in asks:
+            raise CallerError("objects.missing", digest=reply.ask)
+        ask = open_record(Ask, Envelope.from_bytes(asks[reply.ask]))
+        out.put(document)
+        out.put(asks[reply.ask])
+        for named in reply.objects.values():
+            out.put(store.get(named))
+        if ask.place.round == 1 and isinstance(ask.body, Train):
+            out.put(store.get(ask.body.start))
+        count += 1
     return count
 
 
+def _rested_on(known: Consortium, run: str) -> Iterator[str]:
+    """The replies that the rounds and the evidence of a run name."""
+    for close in known.runs[run].closes:
+        yield from (item.reply for item in (*close.used, *close.measured))
+        yield from (one.reply for one in close.left_out if one.reply)
+    for entered in known.evidence.values():
+        if entered.run == run:
+            yield from (item.reply for item in entered.replies)
+
+
 def replay_check(bundle: Path, replies: Path) -> list[Check]:
-    """The checks of a replay: one a round, the released state, its weights. The bundle must have been verified before.
+    """The checks of a replay: one a round, the released state, its figures, its weights. The bundle must have been
+    verified before.
 
     Raises: CallerError: `replay.no-such-folder`. Whatever does not hold comes back as the last check.
     """
@@ -97,6 +113,7 @@ def replay_check(bundle: Path, replies: Path) -> list[Check]:
             if released != proposal.state:
                 raise VerifyError("replay.other-release", expected=proposal.state, got=released)
             checks.append(ok("replay.state", digest=released))
+            checks.append(_examined(bundle, proposal, accord, plan, book, state))
             checks.append(_model(bundle, accord, plan, state))
     except FoedusError as error:
         checks.append(_failed(error, after=len(checks)))
@@ -169,7 +186,7 @@ class _Book:
         close = self.this.closes[send.round - 1]
         listed = [item for item in close.used if not item.staleness] if send.step == "train" else close.measured
         found: dict[str, list[Answer | LeftOut]] = {}
-        opened = [(item, *self._open(item, close)) for item in listed]
+        opened = [(item, *self.open(item, close.round)) for item in listed]
         for member, bodies in send.asks.items():
             mine = [(answer, ask) for item, answer, ask in opened if item.member == member]
             found[member] = [self._match(member, body, mine, close) for body in bodies]
@@ -186,7 +203,7 @@ class _Book:
         ]
         if too_old:
             return (*came, *close.late)
-        entered = [(item, self._open(item, close)[1].place.round) for item in close.used if item.staleness]
+        entered = [(item, self.open(item, close.round)[1].place.round) for item in close.used if item.staleness]
         return (*came, *(LateReply(member=item.member, reply=item.reply, round=n) for item, n in entered))
 
     def _round_of(self, member: str, name: str, close: CloseRound) -> int:
@@ -207,34 +224,34 @@ class _Book:
         code = next((one.code for one in close.left_out if one.member == member), "engine.late")
         return LeftOut(member=member, code=code)
 
-    def _open(self, item: Used, close: CloseRound) -> tuple[Answer, Ask]:
+    def open(self, item: Used, number: int) -> tuple[Answer, Ask]:
         """A reply with its ask: signed by the member, and answering an ask that the coordinator signed for this
-        round.
+        round. VerifyError `replay.…`.
         """
         if item.reply in self.changed:
-            raise VerifyError("replay.reply-changed", member=item.member, round=close.round, name=item.reply)
+            raise VerifyError("replay.reply-changed", member=item.member, round=number, name=item.reply)
         if item.reply not in self.store:
-            raise VerifyError("replay.reply-missing", member=item.member, round=close.round, digest=item.reply)
+            raise VerifyError("replay.reply-missing", member=item.member, round=number, digest=item.reply)
         document = Envelope.from_bytes(self.store.get(item.reply))
         ever = self.known.key_log.get((item.member, "act"), ())
         if not any(document.signed_by(public) for _, public in ever):
-            raise VerifyError("replay.not-signed", member=item.member, round=close.round)
+            raise VerifyError("replay.not-signed", member=item.member, round=number)
         reply = open_record(Reply, document)
         for wanted in (reply.ask, *reply.objects.values()):
             if wanted in self.changed:
-                raise VerifyError("replay.reply-changed", member=item.member, round=close.round, name=wanted)
+                raise VerifyError("replay.reply-changed", member=item.member, round=number, name=wanted)
         ask = self.asks.get(reply.ask)
         fits = (
             ask is not None
             and reply.member == item.member == ask.member
-            and (ask.place.run, ask.place.round) == (self.this.opened.run, close.round - item.staleness)
+            and (ask.place.run, ask.place.round) == (self.this.opened.run, number - item.staleness)
             and ask.accord == self.this.accord
         )
         if ask is None or not fits:
-            raise VerifyError("replay.other-ask", member=item.member, round=close.round)
+            raise VerifyError("replay.other-ask", member=item.member, round=number)
         for name, wanted in reply.objects.items():
             if wanted not in self.store:
-                raise VerifyError("replay.object-missing", member=item.member, round=close.round, name=name)
+                raise VerifyError("replay.object-missing", member=item.member, round=number, name=name)
         return Answer(item.reply, reply), ask
 
 
@@ -290,10 +307,49 @@ def _listed(used: tuple[Used, ...]) -> str:
     return ", ".join(f"{one.member} {one.weight} {one.reply[7:19]}" for one in used)
 
 
+def _examined(bundle: Path, proposal: Proposal, accord: Accord, plan: Plan, book: _Book, state: State) -> Check:
+    """The examination computed again from what members signed about the released state, against the one entered."""
+    replies = book.known.evidence[proposal.evidence].replies
+    fields = {"members": len(replies)}
+    try:
+        members = {item.member: _counts(item, proposal, plan, book, state) for item in replies}
+        again = examination(plan, run=proposal.run, state=proposal.state, members=members)
+        entered = Examination.from_bytes((bundle / "report" / "examination.json").read_bytes())
+        shown = published_examination(accord, again)
+        for ours, theirs in zip_longest(shown.figures, entered.figures):
+            if ours != theirs:
+                place = ours or theirs
+                raise VerifyError(
+                    "replay.other-figure",
+                    arm=place.arm, member=place.member or "–", metric=place.metric, expected=_spelt(ours),
+                    got=_spelt(theirs),
+                )  # fmt: skip
+        if again.digest != proposal.evidence:
+            raise VerifyError("replay.other-evidence", expected=again.digest, got=proposal.evidence)
+    except FoedusError as error:
+        return Check("replay.evidence", "fail", fields, error)
+    return ok("replay.evidence", **fields)
+
+
+def _counts(item: Used, proposal: Proposal, plan: Plan, book: _Book, state: State) -> tuple[int, Counts]:
+    """What a member measured of the released state: asked for after the last round, and no other state."""
+    number = book.this.round + 1
+    answer, ask = book.open(item, number)
+    body = ask.body
+    asked = isinstance(body, Evaluate) and (body.state, body.replicates) == (sha256(to_bytes(state)), plan.replicates)
+    if not asked:
+        raise VerifyError("replay.other-ask", member=item.member, round=number)
+    alone = item.member in plan.members
+    return read_counts(plan, answer.reply, book.store, state=proposal.state, alone=alone)
+
+
+def _spelt(figure: Figure | None) -> str:
+    return f"{figure.estimate} ({figure.low} – {figure.high}), n {figure.n}" if figure else "–"
+
+
 def _model(bundle: Path, accord: Accord, plan: Plan, state: State) -> Check:
     """The weights in `model/` are the state folded into the pinned base; recorded where the base is not at hand."""
     from foedus.core.files import read_bytes
-    from foedus.state import to_bytes
     from foedus.state.base import open_base
     from foedus.train.export import export
     from foedus.train.model import build

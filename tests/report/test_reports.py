@@ -8,7 +8,7 @@ from foedus import report
 from foedus.core.checks import failed
 from foedus.core.errors import CallerError, FoedusError, VerifyError
 from foedus.records.accord import ReleaseTerms
-from foedus.release.verify import with_replay
+from foedus.release.verify import with_checks
 from foedus.report.controls import result_of
 from foedus.report.render import render
 from foedus.track.event import Event
@@ -209,7 +209,7 @@ def test_a_replay_that_fails_makes_the_audit_refuse(world, released):
     from dataclasses import replace
 
     line = failed("replay.state", "replay.differs", round=1, what="state", expected="a", got="b")
-    seen = replace(released, seen=with_replay(released.seen, [line]))
+    seen = replace(released, seen=with_checks(released.seen, [line]))
     twin = report.audit(seen)
     assert twin["verification"]["outcome"] == "refused"
     assert {one["clause"]: one["result"] for one in twin["controls"]}["aggregation"] == "fail"

@@ -121,7 +121,7 @@ def verify(
         with needs("replay"):
             from foedus.replay import replay_check
         with opened(Path(path)) as folder:
-            seen = room.with_replay(seen, replay_check(folder, Path(replay)))
+            seen = room.with_checks(seen, replay_check(folder, Path(replay)))
     return Verification(seen)
 
 
@@ -204,7 +204,7 @@ class Release(View):
                 from foedus.replay import replay_check
             with opened(self.path) as folder:
                 lines = list(replay_check(folder, Path(replay)))
-            released = replace(released, seen=room.with_replay(released.seen, lines))
+            released = replace(released, seen=room.with_checks(released.seen, lines))
         return Report(audit(released, auditor=auditor, rerun=[self._command(replay)]))
 
     def page(self) -> Page:

@@ -140,13 +140,15 @@ def _vote(path: str, choice: Literal["approve", "object"], reason: str, out: Pat
     from foedus.core.clock import now
     from foedus.core.errors import CallerError
     from foedus.release.desk import approve_draft
+    from foedus.release.own_figures import with_own_figures
     from foedus.release.paper import paper_of
 
     here = shell()
     workspace, link = _at_desk(hub)
     workspace.require("member")
     draft = _draft(workspace, link, path)
-    paper = paper_of(draft, anchor=workspace.page.anchor, at=now())
+    compare = with_own_figures(workspace)
+    paper = paper_of(draft, anchor=workspace.page.anchor, at=now(), find=workspace.find, compare=compare)
     _show(paper, workspace.party, choice)
     if not here.confirm("release.cli.ask"):
         raise CallerError("release.needs-confirmation")
@@ -230,6 +232,8 @@ def _show(paper: Paper, member: str, choice: Literal["approve", "object"]) -> No
     here.line(seen.headline)
     for failure in seen.failures:
         here.line(str(failure.why or failure.text))
+    for line in paper.own:
+        here.line(line)
     if paper.proposal is None:
         return
     if paper.verdicts:

@@ -23,7 +23,7 @@ Anchor = Annotated[
     str | None, typer.Option(help="Digest of the first accord, or a file with it; by default what is known here.")
 ]
 Out = Annotated[
-    Path | None, typer.Option("-o", "--out", help="The page to write (.html); its data lie beside it as .json.")
+    Path | None, typer.Option("-o", "--out", help="The page to write (.html, or .pdf to print it, too); its data: .json.")
 ]
 Pdf = Annotated[bool, typer.Option("--pdf", help="Also print it as PDF, by Chromium.")]
 
@@ -112,13 +112,13 @@ def audit(
     from dataclasses import replace
 
     from foedus.cli.verify import replay_lines
-    from foedus.release.verify import with_replay
+    from foedus.release.verify import with_checks
     from foedus.report import audit as audited
 
     here = shell()
     released, _ = _look(name, anchor)
     if replay is not None and not released.seen.failures:
-        released = replace(released, seen=with_replay(released.seen, replay_lines(released.path, replay)))
+        released = replace(released, seen=with_checks(released.seen, replay_lines(released.path, replay)))
     rerun = _rerun(released, replay)
     made = audited(released, auditor=auditor, rerun=rerun)
     here.line(released.seen.headline)

@@ -37,7 +37,7 @@ def verify(
     from foedus.core.errors import CallerError
     from foedus.core.files import read_bytes
     from foedus.release.bundle import is_bundle
-    from foedus.release.verify import remembered_anchor, verify_bundle, with_replay
+    from foedus.release.verify import remembered_anchor, verify_bundle, with_checks
 
     try:
         moment = parse(at) if at else now()
@@ -59,7 +59,7 @@ def verify(
             held = seen.consortium.anchor
             seen = verify_bundle(path, anchor=held, at=moment, **options)  # type: ignore[arg-type]  # as above
         if replay and not seen.failures:
-            seen = with_replay(seen, replay_lines(path, replay))
+            seen = with_checks(seen, replay_lines(path, replay))
     show(seen)
     if seen.exit_code:
         raise typer.Exit(seen.exit_code)

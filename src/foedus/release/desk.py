@@ -26,6 +26,7 @@ from foedus.records.base import Record
 from foedus.records.evidence import CreditReport, Examination, Verdicts
 from foedus.records.release import Proposal
 from foedus.release import seal
+from foedus.release.own_figures import with_own_figures
 from foedus.release.propose import Draft
 from foedus.release.verify import Verification
 from foedus.workspace import (
@@ -165,7 +166,9 @@ def approve_draft(
     passphrase: str | None = None,
     clock: Clock = now,
 ) -> tuple[bytes, Verification]:
-    """A member verifies a draft and signs its vote; gives the .vote parcel. Raises as `seal.approve`."""
+    """A member verifies a draft, compares its own figures in it with the reply that its node keeps, and signs its
+    vote; gives the .vote parcel. Raises as `seal.approve`; `release.own-figures-differ`, `release.own-reply-differs`.
+    """
     workspace.require("member")
     state = consortium(workspace)
     party = workspace.party
@@ -182,6 +185,7 @@ def approve_draft(
         choice=choice,
         reason=reason,
         keep=workspace.objects,
+        compare=with_own_figures(workspace),
     )
     data = ballot.to_parcel().to_bytes()
     keep_ballot(workspace, ballot.entry, data)

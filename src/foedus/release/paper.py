@@ -134,6 +134,15 @@ class Paper:
             day=(state.recorded_at or "")[:10],
         )
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What the voter's own records say of the draft, where they say that it holds or that nothing was compared."""
+        return tuple(
+            check.text
+            for check in self.seen.checks
+            if check.name.startswith("release.own-figures") and check.outcome != "fail"
+        )
+
     def signs(self, choice: Choice) -> list[str]:
         """A line for each thing that the keys will sign."""
         if self.proposal is None:
@@ -148,13 +157,19 @@ class Paper:
 
 
 def paper_of(
-    path: Path, *, anchor: str | None, at: datetime, find: Callable[[str], bytes | None] = lambda _: None
+    path: Path,
+    *,
+    anchor: str | None,
+    at: datetime,
+    find: Callable[[str], bytes | None] = lambda _: None,
+    compare: Callable[[Path, Verification], Verification] = lambda _, seen: seen,
 ) -> Paper:
-    """Verify a draft (folder or zip) and give what its voters are to see; `find` gives objects that are at hand.
+    """Verify a draft (folder or zip) and give what its voters are to see; `find` gives objects that are at hand,
+    `compare` adds what the voter's own records say of the draft (`own_figures`).
 
     Raises as `verify_bundle`.
     """
-    seen = verify_bundle(path, anchor=anchor, at=at, draft=True)
+    seen = compare(path, verify_bundle(path, anchor=anchor, at=at, draft=True))
     if seen.proposal is None:
         return Paper(seen, None)
     verdicts: tuple[Verdict, ...] = ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,18 @@ from foedus.records.accord import Accord
 from foedus.records.release import Proposal
 from foedus.release.known import Known
 
-__all__ = ["Asked", "Outcome", "Report", "Seen", "Stop", "Verification", "headline_of", "require_same", "verdict"]
+__all__ = [
+    "Asked",
+    "Outcome",
+    "Report",
+    "Seen",
+    "Stop",
+    "Verification",
+    "headline_of",
+    "require_same",
+    "verdict",
+    "with_checks",
+]
 
 Outcome = Literal["verified", "refused", "undecided"]
 
@@ -154,3 +165,19 @@ def headline_of(what: str, code: str, failed: Check | None, seen: Seen) -> str:
         size=seen.size,
         day=seen.recorded_at[:10],
     )
+
+
+def with_checks(seen: Verification, checks: Sequence[Check]) -> Verification:
+    """The same answer with more lines, which can only make it worse. Lines that a replay of the evidence has settled
+    are not said again.
+    """
+    settled = any(check.name == "replay.evidence" and check.outcome == "ok" for check in checks)
+    before = [check for check in seen.checks if not (settled and check.name == "release.figures")]
+    failed = next((check for check in checks if check.outcome == "fail"), None)
+    more = replace(seen, checks=(*before, *checks))
+    if failed is None or seen.outcome == "refused":
+        return more
+    code = failed.error.code if failed.error else failed.name
+    got = error_text(failed.error).got if failed.error else failed.text
+    headline = say(f"verify.headline.{seen.what}.refused", got=got, code=code)
+    return replace(more, outcome="refused", code=code, headline=headline)

@@ -56,6 +56,7 @@ __all__ = [
 Act = Callable[[Record], Envelope]
 Submit = Callable[[Envelope], int]
 State = Callable[[], Consortium]
+Compare = Callable[[Path, Verification], Verification]
 
 _FRESH, _OLD = ".ledger.new", ".ledger.old"
 """The copy of the ledger that comes, and the one that goes."""
@@ -203,16 +204,18 @@ def approve(
     choice: Literal["approve", "object"] = "approve",
     reason: str = "",
     keep: ObjectStore | None = None,
+    compare: Compare = lambda _, seen: seen,
 ) -> tuple[Ballot, Verification]:
     """Verify a draft (folder or zip) and sign the vote, the model, and the ledger's head.
 
     `copy` is the member's own ledger and `keep` its store of objects: they take over what the verified draft brings, so
-    that the vote is an act in a ledger that knows the proposal.
+    that the vote is an act in a ledger that knows the proposal. `compare` adds what the member's own records say of
+    the draft.
 
     Raises:
         VerifyError: what the draft's first failed check says; an approval is then not signed. An objection always is.
     """
-    seen = verify_bundle(path, anchor=anchor, at=at, draft=True)
+    seen = compare(path, verify_bundle(path, anchor=anchor, at=at, draft=True))
     if choice == "approve" and seen.outcome != "verified":
         failed = next(iter(seen.failures), None)
         raise failed.error if failed and failed.error else VerifyError("release.draft-undecided", code=seen.code)

@@ -25,15 +25,13 @@ Neither is ever `ok`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from foedus.core.checks import Check, ok
 from foedus.core.errors import VerifyError
 from foedus.core.files import read_bytes
-from foedus.core.messages import error_text, say
 from foedus.ledger.consortium import RunState
 from foedus.records.accord import Accord
 from foedus.records.evidence import DataCard
@@ -52,7 +50,18 @@ from foedus.release.check_votes import (
 )
 from foedus.release.known import Known
 from foedus.release.reading import claimed_leaves, named_objects, read, stored
-from foedus.release.report import Asked, Outcome, Report, Seen, Stop, Verification, headline_of, require_same, verdict
+from foedus.release.report import (
+    Asked,
+    Outcome,
+    Report,
+    Seen,
+    Stop,
+    Verification,
+    headline_of,
+    require_same,
+    verdict,
+    with_checks,
+)
 from foedus.workspace.journal import read_journal
 
 __all__ = [
@@ -62,7 +71,7 @@ __all__ = [
     "verify_bundle",
     "verify_journal",
     "verify_ledger",
-    "with_replay",
+    "with_checks",
 ]
 
 
@@ -230,16 +239,3 @@ def remembered_anchor(path: Path, known: Known) -> str | None:
     """
     with opened(path) as folder:
         return known.anchor(Accord.from_bytes(read(folder, "accord/accord.json")).origin)
-
-
-def with_replay(seen: Verification, checks: Sequence[Check]) -> Verification:
-    """The same answer with the lines of a replay, which can only make it worse."""
-    failed = next((check for check in checks if check.outcome == "fail"), None)
-    more = replace(seen, checks=(*seen.checks, *checks))
-    if failed is None or seen.outcome == "refused":
-        return more
-    code = failed.error.code if failed.error else failed.name
-    got = error_text(failed.error).got if failed.error else failed.text
-    return replace(
-        more, outcome="refused", code=code, headline=say("verify.headline.release.refused", got=got, code=code)
-    )

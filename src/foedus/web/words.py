@@ -140,8 +140,8 @@ _TONES = {
            "measured", "kept", "verified", "in-force", "reviewed", "over", "running"),
     "bad": ("fail", "failed", "rejected", "revoked", "refused", "gone", "frozen", "object", "refuse", "missing",
             "critical"),
-    "warn": ("inconclusive", "late", "left-out", "undecided", "stale", "recorded", "claimed", "not-measured", "warn", "waived",
-             "warning", "notice", "in-review"),
+    "warn": ("inconclusive", "late", "left-out", "undecided", "stale", "recorded", "claimed", "not-measured", "warn",
+             "waived", "warning", "notice", "in-review"),
     "run": ("open", "working", "voting"),
     "wait": ("unsigned", "waiting", "awaited", "silent"),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from foedus.core.errors import FoedusError, IdentityError, RunError
 from foedus.core.files import read_bytes
 from foedus.ledger.consortium import ProposalState
 from foedus.release.desk import approve_draft
+from foedus.release.own_figures import with_own_figures
 from foedus.release.paper import Paper, paper_of
 from foedus.resident.candidate import fetch_candidate, fetch_evidence, find_proposal
 from foedus.web.node.desk import Desk
@@ -82,7 +83,8 @@ class Votes:
             looked.folder = fetch_candidate(workspace, desk.link, digest, act=act, progress=progress)
             fetch_evidence(workspace, desk.link, state.proposals[digest].proposal.previous, act=act)
             looked.paper = paper_of(
-                looked.folder, anchor=workspace.page.anchor, at=desk.clock(), find=workspace.find
+                looked.folder, anchor=workspace.page.anchor, at=desk.clock(), find=workspace.find,
+                compare=with_own_figures(workspace),
             )  # fmt: skip
         except FoedusError as error:
             looked.error = error
