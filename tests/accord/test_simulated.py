@@ -72,9 +72,9 @@ def test_its_plan_works_without_grants_and_nothing_is_said_of_votes_or_keys():
     [
         ("simulated: 10000", "simulated: many", "accord.not-positive", "line 8"),
         ("simulated: 10000", "simulated: 0", "accord.not-positive", "line 8"),
-        ("simulated: 10000", "simulated: 100001", "accord.wrong-value", "100000"),
+        ("simulated: 10000", "simulated: 100001", "accord.too-large", "100000"),
         ("examples: 8", "exampels: 8", "accord.misspelt-key", "examples"),
-        ("custody: one-process", "custody: separate", "accord.wrong-value", "one-process"),
+        ("custody: one-process", "custody: separate", "accord.simulated-custody", "one-process"),
     ],
 )
 def test_a_wrong_clause_is_an_error_that_names_its_line(old, new, code, said):

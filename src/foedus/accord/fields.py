@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from foedus.records.accord import Accord, Quorum
-from foedus.records.base import BasisPoints, Day, Decimal, Digest, Int, Name, Positive, PublicKey, Record, Text
+from foedus.records.base import BasisPoints, Bool, Day, Decimal, Digest, Int, Name, Positive, PublicKey, Record, Text
 
 __all__ = ["Clause", "clauses", "field_type", "item_type", "nullable", "record_for", "records_in", "scalar_kind", "tag"]
 
@@ -23,6 +23,7 @@ _SCALARS = {
     "basis-points": BasisPoints,
     "integer": Int,
     "decimal": Decimal,
+    "boolean": Bool,
     "day": Day,
     "quorum": Quorum,
     "digest": Digest,

@@ -22,6 +22,7 @@ from foedus.accord.fields import field_type, item_type, nullable, record_for, re
 from foedus.core.errors import CallerError
 from foedus.core.files import read_bytes, read_text
 from foedus.core.keys import Purpose, generate, simulated_key
+from foedus.core.messages import say
 from foedus.core.yaml import Path, Tree, read_yaml
 from foedus.records.accord import Accord, CoordinatorKeys, MemberKeys
 from foedus.records.base import Record
@@ -35,6 +36,26 @@ _SORTED: tuple[tuple[Path, str], ...] = (
     (("data", "grants"), "member"),
     (("training", "method", "member_ranks"), "member"),
 )
+REASONS = (
+    "choices",
+    "coordinator-is-member",
+    "dimensions",
+    "item-twice",
+    "key-twice",
+    "named-twice",
+    "no-member",
+    "no-share",
+    "not-above-zero",
+    "prev",
+    "range",
+    "range-log",
+    "range-of-words",
+    "range-or-choices",
+    "range-whole",
+    "simulated-custody",
+)
+"""What the records' own rules refuse (`records.base.refused`); each is the error `accord.REASON`."""
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 COORDINATOR_PURPOSES: tuple[Purpose, ...] = ("act", "log")
 
 
@@ -94,7 +115,7 @@ def read_draft(
         raise CallerError("files.too-large", path=source, size_bytes=size, limit_bytes=SIZE_LIMIT_BYTES)
     tree = read_yaml(text, source=source)
     if not isinstance(tree.value, dict):
-        raise CallerError("accord.not-a-mapping", source=source, line=1, where="(whole)", got=_shown(tree.value))
+        raise CallerError("accord.not-a-mapping", source=source, line=1, where=_whole(), got=_shown(tree.value))
     form = _Form(tree, {**_typed(_simulated(tree.value), Accord), **(fixed or {})})
     form.sort()
     missing = form.fill_keys(joined or {}, coordinator_keys)
@@ -217,13 +238,13 @@ class _Form:
         """What pydantic found, as an error that names line, clause, expected and got."""
         path, kind, record = _locate(error["loc"])
         path = self.written(path)
-        where = _dotted(path) or "(whole)"
+        where = _dotted(path) or _whole()
         fields: dict[str, Any] = {"source": self.tree.source, "line": self.tree.line(path), "where": where}
         got = _shown(error["input"])
         match error["type"]:
             case "extra_forbidden":
                 key, known = str(path[-1]), sorted(record.model_fields if record else ())
-                fields |= {"key": key, "where": _dotted(path[:-1]) or "(whole)", "known": ", ".join(known)}
+                fields |= {"key": key, "where": _dotted(path[:-1]) or _whole(), "known": ", ".join(known)}
                 near = get_close_matches(key, known, n=1)
                 return CallerError(
                     "accord.misspelt-key" if near else "accord.unknown-key", **fields, nearest=(*near, "")[0]
@@ -242,11 +263,23 @@ class _Form:
                 return CallerError("accord.too-few", **fields, got=got)
             case "model_type" | "model_attributes_type" | "dict_type":
                 return CallerError("accord.not-a-mapping", **fields, got=got)
+            case "less_than_equal":
+                return CallerError("accord.too-large", **fields, got=got, most=error["ctx"]["le"])
+            case "greater_than_equal":
+                return CallerError("accord.too-small", **fields, got=got, least=error["ctx"]["ge"])
+            case reason if reason in REASONS:
+                return self._refused(reason, path, error.get("ctx") or {})
         scalar = scalar_kind(kind)
-        if scalar == "other" or not path:
-            detail = str(error["msg"]).removeprefix("Value error, ")
-            return CallerError("accord.wrong-value", **fields, detail=detail)
-        return CallerError(f"accord.not-{scalar}", **fields, got=got)
+        if scalar == "decimal" and _DECIMAL.fullmatch(str(error["input"])):
+            return CallerError("accord.long-decimal", **fields, got=got)
+        return CallerError("accord.wrong-value" if scalar == "other" else f"accord.not-{scalar}", **fields, got=got)
+
+    def _refused(self, reason: str, path: Path, found: Mapping[str, Any]) -> CallerError:
+        """What a record's own rule does not allow; the line is that of the clause it names, if it names one."""
+        path = (*path, found["field"]) if "field" in found else path
+        rest = {key: value for key, value in found.items() if key != "field"}
+        place = {"source": self.tree.source, "line": self.tree.line(path), "where": _dotted(path) or _whole()}
+        return CallerError(f"accord.{reason}", **place, **rest)
 
 
 def _locate(loc: tuple[int | str, ...]) -> tuple[Path, Any, type[Record] | None]:
@@ -267,6 +300,10 @@ def _locate(loc: tuple[int | str, ...]) -> tuple[Path, Any, type[Record] | None]
             record, path = records[0], (*path, part)
             kind = field_type(record, str(part)) if part in record.model_fields else None
     return path, kind, record
+
+
+def _whole() -> str:
+    return say("accord.whole")
 
 
 def _dotted(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from foedus.accord.fields import field_type, item_type, nullable, records_in, scalar_kind, tag
 from foedus.records.accord import Accord, Aggregation, Coordinator, Member
-from foedus.records.base import Record
+from foedus.records.base import RATE, Record
 
 __all__ = ["json_schema"]
 
@@ -20,7 +20,7 @@ _OPTIONAL: dict[type[Record], tuple[str, ...]] = {
     Aggregation: ("outer",),
     Accord: ("aggregation",),
 }
-_DECIMAL = {"type": ["string", "number"], "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+_DECIMAL = {"type": ["string", "number"], "pattern": RATE, "maximum": 1_000_000_000}
 _SCALARS: dict[str, dict[str, Any]] = {
     "positive": {"type": "integer", "minimum": 1},
     "basis-points": {"type": "integer", "minimum": 0, "maximum": 10_000},
@@ -56,14 +56,15 @@ def _refine(record: type[Record], schema: dict[str, Any]) -> None:
     schema["required"] = ["name", *required] if named and "name" not in required else required
     for name, shape in schema["properties"].items():
         # Behind a validator of ours pydantic leaves its own words for a range.
-        for own, word in (("ge", "minimum"), ("le", "maximum")):
-            if own in shape:
-                shape[word] = shape.pop(own)
+        arm = shape["anyOf"][0] if "anyOf" in shape else shape
+        limits = {word: arm.pop(own) for own, word in (("ge", "minimum"), ("le", "maximum")) if own in arm}
+        arm.update(limits)
         kind = field_type(record, name)
         scalar = _SCALARS.get(scalar_kind(kind))
         if scalar is None:
             continue
         kept = {key: value for key, value in shape.items() if key in ("default", "description", "title")}
+        scalar = {**scalar, **limits}
         shape.clear()
         shape.update({**kept, "anyOf": [scalar, {"type": "null"}]} if nullable(kind) else {**kept, **scalar})
 

@@ -28,6 +28,7 @@ from foedus.records.base import (
     SetOf,
     Sparse,
     Text,
+    refused,
 )
 from foedus.records.serving import Serving
 from foedus.records.tune import Tune
@@ -135,8 +136,8 @@ class Simulated(Record):
     can be released.
     """
 
-    count: Positive
-    examples: Positive = 16
+    count: Annotated[Positive, Field(le=MOST_SIMULATED)]
+    examples: Annotated[Positive, Field(le=1_000_000)] = 16
 
 
 class Amendment(Record):
@@ -182,8 +183,8 @@ class DataTerms(Record):
     grants: ListOf[Grant] = ()
     licences: SetOf[Text] = ()
     consents: SetOf[Text] = ()
-    min_examples: Int = 0
-    smallest_cell: Positive = 5
+    min_examples: Annotated[Int, Field(le=1_000_000_000)] = 0
+    smallest_cell: Annotated[Positive, Field(le=1_000_000)] = 5
 
 
 class Training(Record):
@@ -191,7 +192,7 @@ class Training(Record):
 
     method: terms.Method = Field(default_factory=terms.Lora)
     craft: terms.Craft = Field(default_factory=terms.Craft)
-    rounds: Positive = 4
+    rounds: Annotated[Positive, Field(le=10_000)] = 4
     early_stopping: terms.EarlyStopping | None = None
     seed: Text
 
@@ -204,7 +205,7 @@ class Participation(Record):
 
     members: SetOf[Name] = ()
     tags: SetOf[Name] = ()
-    sample: Positive | None = None
+    sample: Annotated[Positive, Field(le=100_000)] | None = None
     share_bp: BasisPoints | None = None
 
 
@@ -218,15 +219,15 @@ class Aggregation(Record):
     visibility: Literal["clear"] = "clear"
     participation: Participation = Field(default_factory=Participation)
     late: terms.Late = Field(default_factory=terms.Drop)
-    min_members: Positive = 2
-    deadline_seconds: Positive = 3600
-    keep_replies_days: Int = 30
+    min_members: Annotated[Positive, Field(le=100_000)] = 2
+    deadline_seconds: Annotated[Positive, Field(le=31_536_000)] = 3600
+    keep_replies_days: Annotated[Int, Field(le=36_500)] = 30
 
 
 class Evaluation(Record):
     """How the outcome is measured: replicates of the paired bootstrap, and the level of each interval."""
 
-    replicates: Positive = 1000
+    replicates: Annotated[Positive, Field(le=100_000)] = 1000
     confidence_bp: Annotated[Int, Field(ge=5000, le=9999)] = 9500
 
 
@@ -237,10 +238,10 @@ class ReleaseTerms(Record):
     """
 
     form: Literal["adapter", "folded"] = "folded"
-    rank: Positive | None = None
+    rank: Annotated[Positive, Field(le=4_096)] | None = None
     quorum: Quorum = "2/3"
     veto: SetOf[Name] = ()
-    fresh_days: Positive = 365
+    fresh_days: Annotated[Positive, Field(le=36_500)] = 365
     figures: Literal["published", "withheld"] = "published"
     licence: Text
 
@@ -248,7 +249,7 @@ class ReleaseTerms(Record):
 class LedgerTerms(Record):
     """`faults`: how many lying members the witnesses' quorum must outvote; q = floor((n + faults) / 2) + 1."""
 
-    faults: Int = 0
+    faults: Annotated[Int, Field(le=100_000)] = 0
 
     def witnesses_needed(self, members: int) -> int:
         """Cosignatures without which a split view is not excluded."""
@@ -263,7 +264,7 @@ class Accord(Sparse):
 
     accord: Literal["foedus/v1"] = "foedus/v1"
     name: Name
-    version: Positive = 1
+    version: Annotated[Positive, Field(le=1_000_000)] = 1
     prev: Digest | None = None
     rules: Annotated[Literal[1], BeforeValidator(_rules)] = 1
     custody: Literal["separate", "one-process"] = "separate"
@@ -296,21 +297,22 @@ class Accord(Sparse):
             ("grants", [grant.member for grant in self.data.grants]),
         ):
             if names != sorted(set(names)):
-                raise ValueError(f"expected {what} sorted by name, none twice, got {', '.join(names)}")
+                said = "expected {what} sorted by name, none twice, got {got}"
+                field = "data" if what == "grants" else what
+                raise refused("named-twice", said, field=field, what=what, got=", ".join(names))
         if (self.simulated is None) == (not self.members):
-            raise ValueError("expected at least one member, or `members: {simulated: N}`")
-        if self.simulated and self.simulated.count > MOST_SIMULATED:
-            raise ValueError(f"expected at most {MOST_SIMULATED} simulated members, got {self.simulated.count}")
+            raise refused("no-member", "expected at least one member, named or simulated")
         if self.simulated and self.custody != "one-process":
-            raise ValueError("expected `custody: one-process` where members are simulated")
+            raise refused("simulated-custody", "expected `custody: one-process` where members are simulated")
         if self.coordinator.name in [member.name for member in self.members]:
-            raise ValueError(f"expected a coordinator that is no member, got {self.coordinator.name}")
+            said = "expected a coordinator that is no member, got {got}"
+            raise refused("coordinator-is-member", said, field="coordinator", got=self.coordinator.name)
         keys = [*self.coordinator.keys.model_dump().values()]
         keys += [key for member in self.members for key in member.keys.model_dump().values()]
         if len(keys) != len(set(keys)):
-            raise ValueError("expected one key for one purpose of one party, got a key that stands twice")
+            raise refused("key-twice", "expected one key for one purpose of one party, got a key that stands twice")
         if (self.version == 1) != (self.prev is None):
-            raise ValueError("expected `prev` from version 2 on, and only there")
+            raise refused("prev", "expected `prev` from version 2 on, and only there")
         return self
 
     @property

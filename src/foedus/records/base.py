@@ -36,6 +36,7 @@ from foedus.core.errors import CallerError
 from foedus.core.keys import PUBLIC_KEY, PrivateKey
 
 __all__ = [
+    "RATE",
     "BasisPoints",
     "Bool",
     "Code",
@@ -48,7 +49,6 @@ __all__ = [
     "Name",
     "Positive",
     "PublicKey",
-    "RATE",
     "Rate",
     "Record",
     "SetOf",
@@ -64,7 +64,7 @@ def refused(reason: str, said: str, **fields: Any) -> PydanticCustomError:
     """Why a record does not take a value, to be raised by its validators: a stable `reason` with fields, for which a
     reader that knows where the value stands has a text in each language; `said` is for every other reader.
     """
-    return PydanticCustomError(reason, said, fields)  # type: ignore[arg-type]  # it wants a literal
+    return PydanticCustomError(reason, said, fields)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

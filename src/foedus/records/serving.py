@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from foedus.records.base import BasisPoints, Int, Positive, Record
 
@@ -18,7 +20,7 @@ class Serving(Record):
     `keep_texts_days` on the machine that serves (0: not at all).
     """
 
-    refresh_seconds: Positive = 300
+    refresh_seconds: Annotated[Positive, Field(le=31_536_000)] = 300
     on_change: Literal["stop", "warn"] = "stop"
     review_below_bp: BasisPoints = 0
-    keep_texts_days: Int = 0
+    keep_texts_days: Annotated[Int, Field(le=36_500)] = 0

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from foedus.records.base import BasisPoints, Decimal, ListOf, Name, Positive, Record, SetOf, Text
+from foedus.records.base import BasisPoints, ListOf, Name, Positive, Rate, Record, SetOf, Text, refused
 
 __all__ = [
     "Adam",
@@ -51,7 +51,7 @@ class TextClassification(Record):
 
     name: Literal["text-classification"] = "text-classification"
     labels: ListOf[Text] = Field(min_length=2)
-    max_tokens: Positive = 128
+    max_tokens: Annotated[Positive, Field(le=131_072)] = 128
 
 
 class TokenClassification(Record):
@@ -62,7 +62,7 @@ class TokenClassification(Record):
     name: Literal["token-classification"] = "token-classification"
     labels: ListOf[Text] = Field(min_length=1, description="The entity types, in order.")
     level: Literal["word", "character"] = "word"
-    max_tokens: Positive = 128
+    max_tokens: Annotated[Positive, Field(le=131_072)] = 128
 
 
 Task = Annotated[TextClassification | TokenClassification, Field(discriminator="name")]
@@ -75,7 +75,7 @@ class Full(Record):
     """Every weight of the `top_layers` uppermost layers (all, embeddings too, when null) and the head."""
 
     name: Literal["full"] = "full"
-    top_layers: Positive | None = None
+    top_layers: Annotated[Positive, Field(le=1_000)] | None = None
 
 
 class Head(Record):
@@ -88,7 +88,7 @@ class MemberRank(Record):
     """A member that trains with a rank of its own."""
 
     member: Name
-    rank: Positive
+    rank: Annotated[Positive, Field(le=4_096)]
 
 
 class Lora(Record):
@@ -99,11 +99,11 @@ class Lora(Record):
     """
 
     name: Literal["lora"] = "lora"
-    rank: Positive = 8
-    alpha: Positive = 16
-    dropout: Decimal = "0"
+    rank: Annotated[Positive, Field(le=4_096)] = 8
+    alpha: Annotated[Positive, Field(le=1_000_000)] = 16
+    dropout: Rate = "0"
     targets: SetOf[Name] = ("query", "value")
-    top_layers: Positive | None = None
+    top_layers: Annotated[Positive, Field(le=1_000)] | None = None
     combine: Literal["alternate", "stack"] = "alternate"
     member_ranks: ListOf[MemberRank] = ()
 
@@ -138,7 +138,7 @@ class Plain(Record):
     linear: ClassVar[bool] = True
 
     name: Literal["plain"] = "plain"
-    learning_rate: Decimal = "1"
+    learning_rate: Rate = "1"
 
 
 class Nesterov(Record):
@@ -147,8 +147,8 @@ class Nesterov(Record):
     linear: ClassVar[bool] = True
 
     name: Literal["nesterov"] = "nesterov"
-    learning_rate: Decimal = "0.7"
-    momentum: Decimal = "0.9"
+    learning_rate: Rate = "0.7"
+    momentum: Rate = "0.9"
 
 
 class Adam(Record):
@@ -157,10 +157,10 @@ class Adam(Record):
     linear: ClassVar[bool] = False
 
     name: Literal["adam"] = "adam"
-    learning_rate: Decimal = "0.01"
-    beta1: Decimal = "0.9"
-    beta2: Decimal = "0.99"
-    tau: Decimal = "0.001"
+    learning_rate: Rate = "0.01"
+    beta1: Rate = "0.9"
+    beta2: Rate = "0.99"
+    tau: Rate = "0.001"
 
 
 class Yogi(Record):
@@ -169,10 +169,10 @@ class Yogi(Record):
     linear: ClassVar[bool] = False
 
     name: Literal["yogi"] = "yogi"
-    learning_rate: Decimal = "0.01"
-    beta1: Decimal = "0.9"
-    beta2: Decimal = "0.99"
-    tau: Decimal = "0.001"
+    learning_rate: Rate = "0.01"
+    beta1: Rate = "0.9"
+    beta2: Rate = "0.99"
+    tau: Rate = "0.001"
 
 
 Outer = Annotated[Plain | Nesterov | Adam | Yogi, Field(discriminator="name")]
@@ -194,8 +194,8 @@ class NextRound(Record):
     """
 
     name: Literal["next-round"] = "next-round"
-    max_rounds: Positive = 1
-    discount: Decimal = "0.5"
+    max_rounds: Annotated[Positive, Field(le=10_000)] = 1
+    discount: Rate = "0.5"
 
 
 Late = Annotated[Drop | NextRound, Field(discriminator="name")]
@@ -210,7 +210,7 @@ class AumannShapley(Record):
     """
 
     name: Literal["aumann-shapley"] = "aumann-shapley"
-    points: Positive = 3
+    points: Annotated[Positive, Field(le=64)] = 3
 
 
 class Reconstruct(Record):
@@ -238,8 +238,8 @@ class Utility(Record):
 
     name: Literal["utility"] = "utility"
     metric: Name
-    minimum: Decimal
-    min_n: Positive = 30
+    minimum: Rate
+    min_n: Annotated[Positive, Field(le=1_000_000_000)] = 30
 
 
 class NoHarm(Record):
@@ -247,15 +247,15 @@ class NoHarm(Record):
 
     name: Literal["no-harm"] = "no-harm"
     metric: Name
-    margin: Decimal = "0.01"
-    min_n: Positive = 30
+    margin: Rate = "0.01"
+    min_n: Annotated[Positive, Field(le=1_000_000_000)] = 30
 
 
 class Artefact(Record):
     """Only safetensors and known text files, headers well formed, every value finite, no larger than `max_bytes`."""
 
     name: Literal["artefact"] = "artefact"
-    max_bytes: Positive = 2_000_000_000
+    max_bytes: Annotated[Positive, Field(le=10_000_000_000_000)] = 2_000_000_000
 
 
 Gate = Annotated[Utility | NoHarm | Artefact, Field(discriminator="name")]
@@ -268,8 +268,8 @@ class EarlyStopping(Record):
     With alternating LoRA a comparison is made after each pair of rounds.
     """
 
-    patience: Positive = 2
-    min_delta: Decimal = "0"
+    patience: Annotated[Positive, Field(le=10_000)] = 2
+    min_delta: Rate = "0"
 
 
 class Craft(Record):
@@ -281,17 +281,17 @@ class Craft(Record):
     (`train.learn`), which refuse a precision that the processor lacks.
     """
 
-    epochs: Positive = 1
-    max_steps: Positive | None = None
-    batch_size: Positive = 16
-    accumulation: Positive = 1
-    learning_rate: Decimal = "0.0005"
-    head_learning_rate: Decimal | None = None
-    weight_decay: Decimal = "0.01"
-    dropout: Decimal | None = None
+    epochs: Annotated[Positive, Field(le=10_000)] = 1
+    max_steps: Annotated[Positive, Field(le=100_000_000)] | None = None
+    batch_size: Annotated[Positive, Field(le=65_536)] = 16
+    accumulation: Annotated[Positive, Field(le=65_536)] = 1
+    learning_rate: Rate = "0.0005"
+    head_learning_rate: Rate | None = None
+    weight_decay: Rate = "0.01"
+    dropout: Rate | None = None
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_bp: BasisPoints = 0
-    clip_norm: Decimal | None = "1"
+    clip_norm: Rate | None = "1"
     batching: Literal["shuffled", "length-buckets"] = "shuffled"
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -300,9 +300,9 @@ class Craft(Record):
         for field in ("learning_rate", "head_learning_rate", "clip_norm"):
             value = getattr(self, field)
             if value is not None and not float(value) > 0:
-                raise ValueError(f"expected {field} above 0, got {value}")
+                raise refused("not-above-zero", "expected {field} above 0, got {got}", field=field, got=value)
         for field in ("weight_decay", "dropout"):
             value = getattr(self, field)
             if value is not None and not 0 <= float(value) < 1:
-                raise ValueError(f"expected {field} from 0 to below 1, got {value}")
+                raise refused("no-share", "expected {field} from 0 to below 1, got {got}", field=field, got=value)
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from foedus.records.base import Bool, Decimal, ListOf, Positive, Record, Text, decimal
+from foedus.records.base import Bool, ListOf, Positive, Rate, Record, Text, decimal, refused
 
 __all__ = ["Dimension", "Trial", "Tunable", "Tune", "tuned", "whole_numbers"]
 
@@ -48,27 +48,28 @@ class Dimension(Record):
     """
 
     path: Tunable
-    low: Decimal | None = None
-    high: Decimal | None = None
+    low: Rate | None = None
+    high: Rate | None = None
     log: Bool = False
     choices: ListOf[Text] = ()
 
     @model_validator(mode="after")
     def _is_a_range_or_a_list(self) -> Dimension:
         if bool(self.choices) == (self.low is not None or self.high is not None):
-            raise ValueError("expected either `low` and `high`, or `choices`")
+            raise refused("range-or-choices", "expected either `low` and `high`, or `choices`")
         if self.choices:
             if self.log or len(set(self.choices)) < len(self.choices):
-                raise ValueError("expected choices that differ, and no `log` beside them")
+                raise refused("choices", "expected choices that differ, and no `log` beside them")
             return self
+        range_ = {"low": self.low or "–", "high": self.high or "–"}
         if self.low is None or self.high is None or not Fraction(self.low) < Fraction(self.high):
-            raise ValueError(f"expected `low` below `high`, got {self.low} and {self.high}")
+            raise refused("range", "expected `low` below `high`, got {low} and {high}", **range_)
         if self.log and Fraction(self.low) <= 0:
-            raise ValueError(f"expected `low` above 0 for a logarithmic scale, got {self.low}")
+            raise refused("range-log", "expected `low` above 0 for a logarithmic scale, got {low}", **range_)
         if self.path == "training.craft.schedule":
-            raise ValueError("expected `choices` for a schedule")
+            raise refused("range-of-words", "expected `choices` for a schedule")
         if whole_numbers(self.path) and not (_is_whole(self.low) and _is_whole(self.high)):
-            raise ValueError(f"expected whole numbers, got {self.low} and {self.high}")
+            raise refused("range-whole", "expected whole numbers, got {low} and {high}", **range_)
         return self
 
     def holds(self, value: str) -> bool:
@@ -90,8 +91,8 @@ class Tune(Record):
     `pruning: median` ends a trial after a round in which it did worse than the median of the trials before.
     """
 
-    trials: Positive = 10
-    rounds: Positive | None = None
+    trials: Annotated[Positive, Field(le=10_000)] = 10
+    rounds: Annotated[Positive, Field(le=10_000)] | None = None
     space: ListOf[Dimension]
     pruning: Literal["none", "median"] = "none"
 
@@ -99,7 +100,8 @@ class Tune(Record):
     def _paths_are_distinct(self) -> Tune:
         paths = [one.path for one in self.space]
         if not paths or paths != sorted(set(paths)):
-            raise ValueError(f"expected dimensions sorted by path, none twice, got {', '.join(paths) or 'none'}")
+            said = "expected dimensions sorted by path, none twice, got {got}"
+            raise refused("dimensions", said, got=", ".join(paths) or "–")
         return self
 
     def permits(self, trial: Trial) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from foedus.records.base import Decimal, Digest, Instant, Int, ListOf, Name, Positive, Record, SetOf, Sparse, Text
+from foedus.records.base import Decimal, Digest, Instant, Int, ListOf, Name, Positive, Rate, Record, SetOf, Sparse, Text
 
 __all__ = ["DETECTORS", "LEVELS", "ExpectedGain", "Level", "Measure", "Monitoring", "Quality", "WatchFigure",
            "WatchReport"]  # fmt: skip
@@ -46,14 +46,14 @@ class Monitoring(Sparse):
     later: ClassVar[frozenset[str]] = frozenset({"every_seconds"})
 
     measures: SetOf[Measure] = Field(default=("confidence", "inputs", "labels", "lengths", "quality"), min_length=1)
-    reference: Positive = 500
-    window: Positive = 200
-    false_alarms: Decimal = "0.01"
-    psi: Decimal = "0.1"
-    persistence: Positive = 2
-    smallest_cell: Positive = 20
+    reference: Annotated[Positive, Field(le=1_000_000)] = 500
+    window: Annotated[Positive, Field(le=1_000_000)] = 200
+    false_alarms: Rate = "0.01"
+    psi: Rate = "0.1"
+    persistence: Annotated[Positive, Field(le=10_000)] = 2
+    smallest_cell: Annotated[Positive, Field(le=1_000_000)] = 20
     proposers: SetOf[Name] = ()
-    every_seconds: Positive | None = None
+    every_seconds: Annotated[Positive, Field(le=31_536_000)] | None = None
 
     @property
     def pause_seconds(self) -> int:
