@@ -10,7 +10,9 @@ from datetime import timedelta
 import pytest
 
 from foedus.core.checks import Check
+from foedus.core.clock import parse
 from foedus.core.digest import hex_of, sha256
+from foedus.core.errors import CallerError
 from foedus.core.messages import set_language
 from foedus.ledger import Ledger, merkle
 from foedus.ledger.note import Checkpoint, Note, sign
@@ -560,3 +562,70 @@ def test_a_check_can_be_said_in_both_languages(world, bundle):
             assert all(isinstance(one, Check) and one.text and (one.why is None or str(one.why)) for one in seen.checks)
         finally:
             set_language("en")
+
+
+# ── clocks, broken files, slips of the reader ────────────────────────────────
+
+
+def test_a_ledger_that_is_dated_later_than_now_decides_nothing(world, bundle):
+    early = LATER - timedelta(days=1, minutes=30)
+    seen = check(bundle, world, at=early, allow_stale=True)
+    assert (seen.outcome, seen.code, seen.exit_code, seen.failures) == ("undecided", "ahead", 6, ())
+    assert outcomes(seen)["release.ahead"] == "warn"
+    seen = verify_ledger(world.root / "ledger", anchor=world.accord.digest, at=early)
+    assert (seen.code, seen.exit_code) == ("ahead", 6)
+
+
+def test_clocks_a_little_apart_are_no_matter(world, bundle):
+    last = max(leaf.recorded_at for leaf in world.ledger.leaves())
+    assert check(bundle, world, at=parse(last) - timedelta(minutes=5)).code == "verified"
+
+
+def test_how_many_approved_is_said_first_in_both_languages(tmp_path):
+    world = voted(tmp_path, "bank-a", "bank-b")
+    assert "approved by 2 of its 3 members (1 silent, 0 against)" in check(world.publish(), world).headline
+    set_language("zh")
+    try:
+        assert "3 个成员中的 2 个批准（1 个未表态，0 个反对）" in check(world.folder(), world).headline
+    finally:
+        set_language("en")
+
+
+@pytest.mark.parametrize("part", ["model", "report", "accord", "ledger", "cards", "attest"])
+def test_a_bundle_without_one_of_its_folders_is_refused_and_not_the_callers_slip(world, bundle, part):
+    shutil.rmtree(bundle / part)
+    seen = check(bundle, world)
+    assert (seen.outcome, seen.exit_code) == ("refused", 6)
+    assert all(str(one.error) for one in seen.failures)
+
+
+def test_what_cannot_be_read_is_a_failed_check(world, bundle):
+    (bundle / "model/README.md").unlink()
+    (bundle / "model/README.md").mkdir()
+    assert check(bundle, world).outcome == "refused"
+    shutil.rmtree(bundle / "ledger/tile")
+    assert check(bundle, world).exit_code == 6
+
+
+@pytest.mark.parametrize("name", ["report/proposal.json", "accord/accord.json", "report/examination.json"])
+def test_a_broken_record_is_named_by_its_file(world, bundle, name):
+    (bundle / name).write_bytes(b'{"not": whole')
+    found = [one.error for one in check(bundle, world).failures if one.error.code == "release.file-malformed"]
+    assert [one.fields["path"] for one in found] == [name]
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"anchors":{},"heads":{"x":"?"}}', b'{"anchors":{},"heads":{"x":1}}']
+)
+def test_what_the_reader_remembers_is_named_when_it_is_broken(world, bundle, tmp_path, content):
+    known = tmp_path / "known.json"
+    known.write_bytes(content)
+    with pytest.raises(CallerError) as caught:
+        check(bundle, world, known_heads=known)
+    assert (caught.value.code, caught.value.fields["path"]) == ("release.known-malformed", str(known))
+
+
+def test_a_newer_ledger_that_is_none_is_the_callers_slip(world, bundle, tmp_path):
+    with pytest.raises(CallerError) as caught:
+        check(bundle, world, ledger=tmp_path / "nowhere")
+    assert caught.value.code == "release.no-ledger"

@@ -18,7 +18,7 @@ from foedus.records.release import Proposal
 from foedus.release import intoto, modelcard, oms
 from foedus.release.check_figures import check_figures
 from foedus.release.propose import inspected, published_examination, published_verdicts
-from foedus.release.reading import kept_object, read
+from foedus.release.reading import kept_object, parsed, read
 from foedus.release.report import Report, require_same
 
 __all__ = ["check_evidence"]
@@ -65,7 +65,7 @@ def _require_evidence(folder: Path, proposal: Proposal, accord: Accord, consorti
     if entered is None or entered.run != proposal.run:
         raise VerifyError("release.evidence-not-entered", digest=proposal.evidence)
     require_same("release.other-credit", entered.credit, proposal.credit)
-    public = Examination.from_bytes(read(folder, "report/examination.json"))
+    public = parsed(folder, "report/examination.json", Examination)
     whole = kept_object(folder, proposal.evidence)
     examination = Examination.from_bytes(whole) if whole else public
     require_same("release.other-state", proposal.state, examination.state)
@@ -85,7 +85,7 @@ def _require_verdicts(
     report: Report,
 ) -> tuple[Verdict, ...]:
     """The signed verdicts are those that the gates give anew, and together they let the model through."""
-    signed = Verdicts.from_bytes(read(folder, "report/verdicts.json"))
+    signed = parsed(folder, "report/verdicts.json", Verdicts)
     require_same("release.other-verdicts", proposal.verdicts, signed.digest)
     entered = consortium.verdicts.get(signed.digest)
     if entered is None or (entered.run, entered.model) != (proposal.run, proposal.model):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from foedus.core.checks import Check, ok
+from foedus.core.clock import parse
 from foedus.core.errors import VerifyError
 from foedus.core.files import read_bytes
 from foedus.ledger import Leaf, merkle, verify_structure, verify_witnesses
@@ -17,7 +19,10 @@ from foedus.records.acts import Propose
 from foedus.records.release import Proposal
 from foedus.release.report import Asked, Report, Seen, Stop
 
-__all__ = ["leaf_hashes", "read_ledger"]
+__all__ = ["CLOCKS_APART", "leaf_hashes", "read_ledger"]
+
+CLOCKS_APART = timedelta(minutes=10)
+"""How far the coordinator's clock may be ahead of the reader's. A head later than that would be fresh for ever."""
 
 
 def read_ledger(
@@ -51,6 +56,9 @@ def read_ledger(
         leaves, checkpoint = newer, read_bytes(asked.ledger / "checkpoint")
     seen.leaves = leaves
     seen.size, seen.recorded_at = len(leaves), leaves[-1].recorded_at
+    if parse(seen.recorded_at) > asked.at + CLOCKS_APART:
+        seen.ahead = True
+        report.add(Check("release.ahead", "warn", {"at": seen.recorded_at}))
     if seen.proposal:
         with report.step("release.proposal", needed=True):
             _require_proposed(seen.proposal, leaves)

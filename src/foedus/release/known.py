@@ -6,12 +6,14 @@ log that later shows a shorter or another history is caught by it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from foedus.core import canonical
 from foedus.core.envelope import b64, unb64
-from foedus.core.errors import CallerError
+from foedus.core.errors import CallerError, FoedusError
 from foedus.core.files import read_bytes, write_atomic
 from foedus.ledger.note import Checkpoint, Note
 
@@ -23,6 +25,15 @@ class Known:
     """The file, or none: then nothing is remembered."""
 
     path: Path | None
+
+    def required(self) -> Known:
+        """Itself, once the file is read; CallerError `release.known-malformed` names a broken one."""
+        for checkpoint in self._read()["heads"].values():
+            try:
+                _size(unb64(checkpoint))
+            except FoedusError as error:
+                raise CallerError("release.known-malformed", path=str(self.path)) from error
+        return self
 
     def head(self, anchor: str) -> bytes | None:
         """The highest checkpoint seen under an anchor."""
@@ -54,9 +65,11 @@ class Known:
     def _read(self) -> dict[str, dict[str, str]]:
         if self.path is None or not self.path.exists():
             return {"anchors": {}, "heads": {}}
-        match canonical.decode(read_bytes(self.path, limit_bytes=1 << 24)):
-            case {"anchors": dict(anchors), "heads": dict(heads)}:
-                return {"anchors": anchors, "heads": heads}
+        data = read_bytes(self.path, limit_bytes=1 << 24)
+        with suppress(CallerError):
+            match canonical.decode(data):
+                case {"anchors": dict(anchors), "heads": dict(heads)} if _texts(anchors) and _texts(heads):
+                    return {"anchors": anchors, "heads": heads}
         raise CallerError("release.known-malformed", path=str(self.path))
 
     def _write(self, kind: str, key: str, value: str) -> None:
@@ -64,6 +77,10 @@ class Known:
         content = self._read()
         content[kind][key] = value
         write_atomic(self.path, canonical.encode(content), mode=0o600)
+
+
+def _texts(found: dict[str, object]) -> TypeGuard[dict[str, str]]:
+    return all(isinstance(value, str) for value in found.values())
 
 
 def _size(checkpoint: bytes) -> int:

@@ -6,16 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from foedus.core.digest import hex_of, sha256, sha256_file
-from foedus.core.errors import CallerError, VerifyError
+from foedus.core.errors import CallerError, FoedusError, VerifyError
 from foedus.core.files import read_bytes
+from foedus.core.messages import error_text
 from foedus.core.objects import ObjectStore
 from foedus.ledger.leaf import Leaf, parse_leaf
 from foedus.ledger.note import Checkpoint, Note
 from foedus.ledger.tiles import CHECKPOINT, ENTRIES, WIDTH, layout, unbundle
+from foedus.records.base import Record
 
-__all__ = ["claimed_leaves", "kept_object", "named_objects", "read", "stored"]
+__all__ = ["claimed_leaves", "kept_object", "named_objects", "parsed", "read", "stored"]
+
+R = TypeVar("R", bound=Record)
 
 
 def read(folder: Path, name: str) -> bytes:
@@ -23,6 +28,15 @@ def read(folder: Path, name: str) -> bytes:
     if not (folder / name).is_file():
         raise VerifyError("release.file-missing", path=name)
     return read_bytes(folder / name, limit_bytes=1 << 28)
+
+
+def parsed(folder: Path, name: str, kind: type[R]) -> R:
+    """The record in a bundle's file; VerifyError `release.file-missing` or `release.file-malformed` names it."""
+    data = read(folder, name)
+    try:
+        return kind.from_bytes(data)
+    except FoedusError as error:
+        raise VerifyError("release.file-malformed", path=name, reason=error_text(error).got) from error
 
 
 def kept_object(folder: Path, digest: str) -> bytes | None:

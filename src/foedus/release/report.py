@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ __all__ = [
     "headline_of",
     "require_same",
     "verdict",
+    "votes_on",
     "with_checks",
 ]
 
@@ -36,8 +38,8 @@ Outcome = Literal["verified", "refused", "undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Every check, and what they come to. `code` is stable: `verified`, `unanchored`, `stale`, or that of the first
-    failure.
+    """Every check, and what they come to. `code` is stable: `verified`, `unanchored`, `ahead` (the ledger's head is
+    later than now), `stale`, or that of the first failure.
     """
 
     what: Literal["release", "draft", "ledger", "accord", "journal"]
@@ -76,14 +78,16 @@ class Report:
 
     @contextmanager
     def step(self, name: str, *, needed: bool = False) -> Iterator[None]:
-        """What fails inside becomes the failed check `name`; without a failure and without a line of its own, it held.
+        """What fails inside, an unreadable file too, becomes the failed check `name`; without a failure and without a
+        line of its own, it held.
 
         `needed`: nothing after it can be checked without it.
         """
         before = len(self.checks)
         try:
             yield
-        except FoedusError as error:
+        except (FoedusError, OSError) as raised:
+            error = raised if isinstance(raised, FoedusError) else _unreadable(raised)
             self.add(Check(name, "fail", dict(error.fields), error))
             if needed:
                 raise Stop from error
@@ -95,6 +99,11 @@ class Report:
     def failed(self) -> Check | None:
         """The first line that failed."""
         return next((check for check in self.checks if check.outcome == "fail"), None)
+
+
+def _unreadable(error: OSError) -> VerifyError:
+    reason = error.strerror or type(error).__name__
+    return VerifyError("release.unreadable", path=str(error.filename or "–"), reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,7 @@ class Seen:
     recorded_at: str = ""
     practice: bool = False
     stale: bool = False
+    ahead: bool = False
 
 
 def require_same(code: str, expected: object, got: object) -> None:
@@ -140,6 +150,8 @@ def verdict(
         outcome, code = "refused", failed.error.code if failed.error else failed.name
     elif asked.anchor is None:
         outcome, code = "undecided", "unanchored"
+    elif seen.ahead:
+        outcome, code = "undecided", "ahead"
     elif seen.stale and not asked.allow_stale:
         outcome, code = "undecided", "stale"
     headline = headline_of(what, code, failed, seen)
@@ -154,17 +166,30 @@ def headline_of(what: str, code: str, failed: Check | None, seen: Seen) -> str:
         return say(f"verify.headline.{what}.refused", got=error_text(failed.error).got, code=code)
     if failed:
         return say(f"verify.headline.{what}.refused", got=failed.text, code=code)
+    if code == "ahead":
+        return say("verify.headline.ahead", size=seen.size, at=seen.recorded_at)
     if code in ("unanchored", "stale"):
         return say(f"verify.headline.{what}.{code}", size=seen.size, day=seen.recorded_at[:10])
     accord, proposal = seen.accord, seen.proposal
+    votes = votes_on(proposal, seen.consortium)
+    members = len(accord.members) if accord else 0
     return say(
         f"verify.headline.{what}.verified",
         name=f"{proposal.name} {proposal.version}" if proposal else "",
         consortium=accord.name if accord else "",
-        members=len(accord.members) if accord else 0,
+        members=members,
+        approved=votes["approve"],
+        against=votes["object"],
+        silent=members - votes.total(),
         size=seen.size,
         day=seen.recorded_at[:10],
     )
+
+
+def votes_on(proposal: Proposal | None, consortium: Consortium | None) -> Counter[str]:
+    """How many members voted `approve` and `object` on a proposal, by the ledger."""
+    standing = consortium.proposals.get(proposal.digest) if proposal and consortium else None
+    return Counter(standing.votes.values() if standing else ())
 
 
 def with_checks(seen: Verification, checks: Sequence[Check]) -> Verification:

@@ -4,7 +4,8 @@ The procedure for a bundle, each step a few lines of the answer:
 
     (1)  practice      the accord says whether one process held every key; then everything below shows form only
     (2)  anchor        the first accord is the one that the reader already knew; never taken from the bundle
-    (3)  ledger        files, checkpoint, root, entries, order; agrees with every older checkpoint that the reader kept
+    (3)  ledger        files, checkpoint, root, entries, order; agrees with every older checkpoint that the reader kept;
+                       its head is not later than the reader's own time
     (4)  fold          every entry signed by its author and allowed when it was made; who is who
     (5)  witnesses     how many members cosigned the head
     (6)  proposal      what the members voted on is in the ledger, under a ratified accord, from a run that was closed
@@ -30,7 +31,7 @@ from datetime import datetime
 from pathlib import Path
 
 from foedus.core.checks import Check, ok
-from foedus.core.errors import VerifyError
+from foedus.core.errors import CallerError, VerifyError
 from foedus.core.files import read_bytes
 from foedus.ledger.consortium import RunState
 from foedus.records.accord import Accord
@@ -49,7 +50,7 @@ from foedus.release.check_votes import (
     require_votes,
 )
 from foedus.release.known import Known
-from foedus.release.reading import claimed_leaves, named_objects, read, stored
+from foedus.release.reading import claimed_leaves, named_objects, parsed, stored
 from foedus.release.report import (
     Asked,
     Outcome,
@@ -99,9 +100,12 @@ def verify_bundle(
         draft: leave out votes, signatures and checksums, which do not exist yet.
 
     Raises:
-        CallerError: `files.missing` or `release.no-bundle` when there is nothing to check. All else is a failed check.
+        CallerError: `files.missing` or `release.no-bundle` when there is nothing to check, `release.no-ledger` when
+            `ledger` is none, `release.known-malformed` for what the reader remembers. All else is a failed check.
     """
-    asked = Asked(anchor, since, at, allow_stale, Known(known_heads), ledger)
+    if ledger is not None and not (ledger / "checkpoint").is_file():
+        raise CallerError("release.no-ledger", path=str(ledger))
+    asked = Asked(anchor, since, at, allow_stale, Known(known_heads).required(), ledger)
     report = Report()
     seen = Seen()
     try:
@@ -117,8 +121,8 @@ def _check(folder: Path, asked: Asked, report: Report, seen: Seen, *, draft: boo
     objects = named_objects(folder, asked.ledger)
     # (1) practice
     with report.step("release.accord-file", needed=True):
-        accord = Accord.from_bytes(read(folder, "accord/accord.json"))
-        seen.proposal = Proposal.from_bytes(read(folder, "report/proposal.json"))
+        accord = parsed(folder, "accord/accord.json", Accord)
+        seen.proposal = parsed(folder, "report/proposal.json", Proposal)
         require_same("release.other-accord", seen.proposal.accord, accord.digest)
         seen.accord, seen.practice = accord, accord.custody == "one-process"
     if seen.practice:
@@ -176,7 +180,7 @@ def verify_ledger(
 
     `objects` is the store of the accords and proposals that it names; by default `objects` beside the folder.
     """
-    asked = Asked(anchor, since, at, allow_stale=True, known=Known(known_heads))
+    asked = Asked(anchor, since, at, allow_stale=True, known=Known(known_heads).required())
     report, seen = Report(), Seen()
     find = stored(objects or folder.parent / "objects")
     try:
@@ -238,4 +242,4 @@ def remembered_anchor(path: Path, known: Known) -> str | None:
     none.
     """
     with opened(path) as folder:
-        return known.anchor(Accord.from_bytes(read(folder, "accord/accord.json")).origin)
+        return known.anchor(parsed(folder, "accord/accord.json", Accord).origin)

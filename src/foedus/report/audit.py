@@ -27,6 +27,8 @@ SEVERITY = {
     "release.unanchored": "major",
     "release.practice": "major",
     "ledger.split-view": "minor",
+    "release.ahead": "major",
+    "release.own-figures-left-out": "major",
     "release.not-witnessed": "minor",
     "release.objected": "minor",
     "release.replaced": "minor",

@@ -21,6 +21,7 @@ from foedus.core.files import write_atomic
 from foedus.core.messages import Language, catalogue, error_text, language, say
 from foedus.report import charts
 from foedus.report.pdf import browser, to_pdf
+from foedus.report.wording import numerics_text, threshold_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,15 +44,18 @@ class Written:
 
 
 def write(report: Mapping[str, Any], target: Path, *, pdf: bool = False) -> Written:
-    """Write a report in the language in force as `target` (.html), its data as .json and, with `pdf`, a PDF beside it.
+    """Write a report in the language in force as `target` (.html), its data as .json and, with `pdf` or a `target` that
+    ends with .pdf, a PDF beside it.
 
     Raises:
         CallerError: `report.no-chromium`, before anything is written.
         RunError: `files.cannot-write`, `report.pdf-failed`.
     """
-    if pdf:
+    if pdf := pdf or target.suffix == ".pdf":
         browser()
-    page = target if target.suffix == ".html" else target.with_name(f"{target.name}.html")
+    page = (
+        target.with_suffix(".html") if target.suffix in (".html", ".pdf") else target.with_name(f"{target.name}.html")
+    )
     html, data = render(report), canonical.encode(dict(report))
     written = Written(page, page.with_suffix(".json"), page.with_suffix(".pdf") if pdf else None, sha256(data))
     write_atomic(written.twin, data)
@@ -87,6 +91,8 @@ def _templates(lang: Language) -> Environment:
         number=lambda value, digits=3: _number(value, digits, lang),
         percent=lambda value: _percent(value, lang),
         count=lambda value: _count(value, lang),
+        numerics=lambda value: ", ".join(" ".join(one) for one in numerics_text(value, lang)),
+        threshold_text=lambda value: threshold_text(value, lang),
         drawn=_drawn,
         css=_css,
         short=short,
