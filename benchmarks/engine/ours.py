@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from task import folder, mark, mark_first_step, recipe, start_state, write_state
@@ -106,6 +108,10 @@ def driven(plan: Plan, engine: InProcess, store: ObjectStore) -> State:
         return open_state(store, end.value.state, what="the last state")
 
 
+def unfused(made: type[torch.optim.AdamW], *groups: Any, **settings: Any) -> torch.optim.AdamW:
+    return made(*groups, **{**settings, "fused": False})
+
+
 def examples(member: str, plan: Plan) -> tuple[Example, ...]:
     rows = json.loads((folder() / "data" / f"{member}.json").read_text())
     return tuple(Example(row["text"], label=plan.task.labels[row["label"]]) for row in rows)
@@ -133,8 +139,11 @@ if __name__ == "__main__":
     other.add_argument("--padded", action="store_true", help="batches padded, through the whole stock network")
     other.add_argument("--keep-nothing", action="store_true", help="frozen lower layers computed each time")
     other.add_argument("--all-tokens", action="store_true", help="the last layer for every token")
+    other.add_argument("--unfused", action="store_true", help="AdamW as PyTorch runs it where nothing is said")
     options = parser.parse_args()
     mark_first_step()
+    if options.way == "conversation" and options.unfused:
+        torch.optim.AdamW = partial(unfused, torch.optim.AdamW)
     if options.way == "run":
         end = run(options.consortium)
     else:

@@ -88,6 +88,7 @@ def engines(options: argparse.Namespace) -> list[Arm]:
 
 PLAIN = Setting(4, 200, 2)
 UPPER = Setting(4, 200, 6, top_layers=2)
+WEIGHTS = Setting(4, 200, 1, learning_rate="0.0002", every_weight=True)
 ONE = (*CONVERSATION, "0")
 KEPT = "lower layers kept, two of six trained, six rounds"
 WHY_APART = "they are computed in other batches than those of training, and products of another size round another way."
@@ -114,7 +115,9 @@ def switches() -> list[Switch]:
         ("`precision: bfloat16`, packed", PLAIN, default, brief, other),
         (f"passive OpenMP waiting, bare loop of {CORES} threads", PLAIN,
          Arm("active", "", threads, waits="active"), PLAIN, Arm(BARE, "", threads)),
-        ("fused AdamW, bare loop", PLAIN,
+        ("fused AdamW, every weight trained", WEIGHTS, Arm("unfused-1", "", (*ONE, "--unfused"), same=False),
+         WEIGHTS, other),
+        ("fused AdamW, adapters, bare loop", PLAIN,
          Arm("unfused", "", ("bare.py", "1", "--unfused")), PLAIN, Arm(BARE_1, "", ("bare.py", "1"))),
     ]  # fmt: skip
 
@@ -478,8 +481,8 @@ ABOUT = (
 SAVINGS = (
     "Beside the same without it, in the rounds alone (start-up left out), one process of one thread "
     "where nothing else is "
-    "said. *Of the way*: the distance of the two ends over the length of the way from the start. Fused AdamW steps few "
-    "values here and shows no more than noise: it is for full fine-tuning. Passive waiting is for processes that share "
+    "said. *Of the way*: the distance of the two ends over the length of the way from the start. Fused AdamW is for "
+    "full fine-tuning: of adapters' few values it saves no more than noise. Passive waiting is for processes that share "
     "cores: a loop that has them to itself pays for it in wall time."
 )
 QUALITY = (

@@ -52,7 +52,8 @@ OTHERS = 5
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is trained. `top_layers`: only so many of the six layers, None for all. `seed` is the accord's.
+    """What is trained. `top_layers`: adapters on only so many of the six layers, None for all; `every_weight`: no
+    adapters, and every weight trained (which the peers' side does not know). `seed` is the accord's.
 
     `batching` and `precision` are the accord's clauses, for the runs that try them.
     """
@@ -65,11 +66,12 @@ class Setting:
     learning_rate: str = "0.0005"
     batching: str = "shuffled"
     precision: str = "float32"
+    every_weight: bool = False
 
     @property
     def name(self) -> str:
         """The name of its folder and of its cells."""
-        depth = "full" if self.top_layers is None else f"top{self.top_layers}"
+        depth = "weights" if self.every_weight else "full" if self.top_layers is None else f"top{self.top_layers}"
         plain = ("0.0005", "shuffled", "float32")
         clauses = [c for c in (self.learning_rate, self.batching, self.precision) if c not in plain]
         return ".".join([f"m{self.members}", f"s{self.samples}", f"r{self.rounds}", depth, self.seed, *clauses])
@@ -83,8 +85,10 @@ class Setting:
         }  # fmt: skip
 
     @property
-    def lora(self) -> dict[str, Any]:
+    def method(self) -> dict[str, Any]:
         """The accord's training method."""
+        if self.every_weight:
+            return {"name": "full"}
         return {"name": "lora", "rank": 8, "alpha": 16, "targets": ["query", "value"], "top_layers": self.top_layers,
                 "combine": "alternate"}  # fmt: skip
 
@@ -168,7 +172,7 @@ def _draft(setting: Setting, members: list[str]) -> str:
     listed = json.dumps([{"name": name, "roles": ["contributor"]} for name in members])
     grants = json.dumps([{"member": name, "uses": ["measuring"], "until": last} for name in members])
     task = {"name": "text-classification", "labels": list(labels()), "max_tokens": 64}
-    training = {"method": setting.lora, "craft": setting.craft, "rounds": setting.rounds, "seed": setting.seed}
+    training = {"method": setting.method, "craft": setting.craft, "rounds": setting.rounds, "seed": setting.seed}
     base = {"source": BASE, "pin": base_digest(locate(BASE)), "licence": "Apache-2.0"}
     aggregation = {"combine": {"name": "mean"}, "outer": {"name": "plain"}, "min_members": len(members),
                    "deadline_seconds": 36000}  # fmt: skip
@@ -190,14 +194,13 @@ def _write_plain(practice: Practice, plan: Plan, home: Path) -> None:
     base = locate(BASE)
     start, model = start_of(practice.accord, plan, base=base)
     method = plan.method
-    if not isinstance(method, terms.Lora):
-        raise TypeError("the peers know LoRA only")
     modules = [name.removesuffix(".lora_A.weight") for name in sorted(start) if name.endswith(".lora_A.weight")]
     craft = plan.craft
     recipe = {
         "model": str(base), "labels": len(plan.task.labels), "max_tokens": plan.task.max_tokens,
         "pad_id": model.tokenizer.pad_token_id, "rounds": plan.rounds, "members": list(plan.members),
-        "lora": {"rank": method.rank, "alpha": method.alpha, "modules": modules},
+        "lora": {"rank": method.rank, "alpha": method.alpha, "modules": modules}
+        if isinstance(method, terms.Lora) else None,
         "names": [sorted(trained_names(model, half)) for half in plan.halves],
         "craft": {
             "batch_size": craft.batch_size, "learning_rate": float(craft.learning_rate),
