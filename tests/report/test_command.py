@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_a_run_report_stands_beside_its_data(home, tmp_path):
     assert twin["rounds"][0]["loss"] is not None
     assert twin["start_loss"] is not None
     assert "practice: one process held every key" in texts(data["file"])
+
+
+def test_a_target_that_ends_with_pdf_asks_for_one_and_its_page_lies_beside_it(home, tmp_path, monkeypatch):
+    writing = import_module("foedus.report.render")
+    monkeypatch.setattr(writing, "browser", lambda: "chromium")
+    monkeypatch.setattr(writing, "to_pdf", lambda page, target: target.write_bytes(page.read_bytes()))
+    data = done("run", "report", "run-1", "-o", tmp_path / "r.pdf", "--workspace", home / "hub")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.pdf"]
+    assert (data["file"], data["pdf"]) == (str(tmp_path / "r.html"), str(tmp_path / "r.pdf"))
 
 
 def test_every_member_gets_its_own_statement_and_the_coordinator_all(home, tmp_path):

@@ -12,7 +12,7 @@ from foedus.core.messages import LANGUAGES
 from foedus.report.render import render
 from release.tiny_consortium import LATER
 from report.reading import Read, leaves
-from report.reports import KINDS, made, practice_world
+from report.reports import KINDS, audited_world, made, practice_world
 
 both = pytest.mark.parametrize("lang", LANGUAGES)
 each = pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +101,8 @@ def test_the_figures_of_a_report_are_those_of_the_records_that_it_names(kind, wo
         ]
 
 
-ALLOWED = {"n", "foedus", "JSON", "credit", "safetensors", "verify", "run", "show", "export", "replies", "anchor"}
+ALLOWED = {"n", "foedus", "JSON", "credit", "safetensors", "verify", "run", "show", "export", "replies", "anchor",
+           "replay"}  # fmt: skip
 
 
 @each
@@ -111,12 +112,42 @@ def test_no_english_is_left_in_the_chinese_page(kind, world, released):
     for around, text in Read(render(twin, lang="zh")).texts:
         if set(around) & {"style", "code", "pre", "data", "svg"}:
             continue
-        plain = re.sub(r"`[^`]*`", " ", text)
+        plain = re.sub(r"`[^`]*`|\b[0-9a-f]{12}\b", " ", text)
         for value in values:
             if len(value) > 1:
                 plain = plain.replace(value, " ")
         words = [word for word in re.findall(r"[A-Za-z]{2,}", plain) if word not in ALLOWED]
         assert words == [], f"{text!r}: {words}"
+
+
+def test_what_the_code_writes_of_a_run_and_of_files_is_said_in_chinese(world, released):
+    run, certificate = made("run", world, released), made("certificate", world, released)
+    run["run"]["numerics"] = {"batches": "packed rows", "threads": "1 a worker", "torch": "2.12.1"}
+    shown = Read(render(run, lang="zh")).text
+    assert "批次 紧密排列的行, 线程 每个工作进程 1 个, torch 2.12.1" in shown
+    assert "batches packed rows, threads 1 a worker, torch 2.12.1" in Read(render(run, lang="en")).text
+    assert "只含 safetensors 与文本" in Read(render(certificate, lang="zh")).text
+
+
+def test_every_part_of_the_numerics_that_the_code_words_has_its_words():
+    from foedus.core.messages import catalogue
+    from foedus.run import numerics
+
+    for name, value in numerics().items():
+        if name not in ("cpu", "machine", "peft", "precision", "python", "torch", "transformers"):  # names and versions
+            assert all(value in catalogue("report", lang)["numeric-value"] for lang in LANGUAGES), name
+        if name not in ("peft", "python", "torch", "transformers"):
+            assert all(name in catalogue("report", lang)["numeric"] for lang in LANGUAGES), name
+
+
+def test_the_threshold_on_files_is_known_as_the_gate_writes_it():
+    from foedus.gates.artefact import artefact
+    from foedus.records import terms
+    from foedus.report.wording import threshold_text
+
+    (verdict,) = artefact(terms.Artefact(max_bytes=12345), None)
+    assert threshold_text(verdict.threshold, "zh") == "至多 12345 字节；只含 safetensors 与文本；数值全部有限"
+    assert threshold_text(">= 0.8", "zh") == ">= 0.8"
 
 
 @each
@@ -157,6 +188,21 @@ def test_a_report_of_practice_says_so_before_anything_else(kind, lang, tmp_path_
 def practised_release(tmp_path_factory):
     world = practice_world(tmp_path_factory.mktemp("practice"))
     return world, report.look(world.folder(), anchor=world.accord.digest, at=LATER)
+
+
+@pytest.fixture(scope="module")
+def audited_release(tmp_path_factory):
+    world = audited_world(tmp_path_factory.mktemp("audited"))
+    return world, report.look(world.folder(), anchor=world.accord.digest, at=LATER)
+
+
+@each
+@both
+def test_every_report_is_made_where_an_auditor_holds_a_test_part_alone(kind, lang, audited_release):
+    world, released = audited_release
+    words = Read(render(made(kind, world, released), lang=lang)).text.split()
+    assert ("exam" in words) == (kind in ("certificate", "audit"))
+    assert ("official-test" in words) == (kind == "audit")
 
 
 @each

@@ -23,7 +23,8 @@ Anchor = Annotated[
     str | None, typer.Option(help="Digest of the first accord, or a file with it; by default what is known here.")
 ]
 Out = Annotated[
-    Path | None, typer.Option("-o", "--out", help="The page to write (.html, or .pdf to print it, too); its data: .json.")
+    Path | None,
+    typer.Option("-o", "--out", help="The page to write (.html, or .pdf to print it, too); its data: .json."),
 ]
 Pdf = Annotated[bool, typer.Option("--pdf", help="Also print it as PDF, by Chromium.")]
 
