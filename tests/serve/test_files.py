@@ -108,8 +108,8 @@ def test_what_went_wrong_leaves_no_half_written_file(tmp_path: Path) -> None:
         ("in.csv", "", "out.csv", "data.empty-file"),
         ("in.jsonl", '{"text": 3}\n', "out.csv", "data.bad-value"),
         ("in.jsonl", "nonsense\n", "out.csv", "data.malformed-line"),
-        ("in.parquet", "PAR1", "out.csv", "data.unknown-format"),
-        ("in.csv", "text\na\n", "out.xlsx", "data.unknown-format"),
+        ("in.parquet", "PAR1", "out.csv", "serve.unknown-format"),
+        ("in.csv", "text\na\n", "out.xlsx", "serve.unknown-format"),
         ("in.csv", "text\na\n", "in.csv", "serve.same-file"),
         ("in.csv.gz", "text\na\n", "out.csv", "data.torn-archive"),
     ],
@@ -157,7 +157,9 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert read_csv(tmp_path / "out.csv")[0]["predicted"] in LABELS
     plain = foedus("release", "predict", bundle(first()), source, "--workspace", hub, as_json=False)
     assert plain.out.splitlines()[0] == "id,text,predicted,probability,error"
-    for words in ((), (source, "--text", "a"), (source,)):
+    dash = foedus("release", "predict", bundle(first()), source, "-o", "-", "--workspace", hub, as_json=False)
+    assert (dash.code, dash.out) == (0, plain.out)
+    for words in ((), (source, "--text", "a"), (source,), (source, "-o", "-")):
         wrong = foedus("release", "predict", bundle(first()), *words, "--workspace", hub)
         assert (wrong.code, wrong.data["code"]) == (2, "release.nothing-asked")
 

@@ -21,7 +21,10 @@ app = typer.Typer(no_args_is_help=True, help="Watch a release in use: drift, fee
 Release = Annotated[
     str | None, typer.Option("--release", metavar="NAME-VERSION", help="By default the one that answered last.")
 ]
-Number = Annotated[int, typer.Argument(help="The alert's number.", show_default=False)]
+Number = Annotated[
+    int, typer.Argument(min=1, max=(1 << 63) - 1, help="The alert's number.", show_default=False, metavar="NUMBER")
+]
+_YEAR_HOURS, _MONTH_SECONDS = 366 * 24, 31 * 24 * 3600
 
 
 @app.command()
@@ -29,7 +32,10 @@ def drift(
     *,
     release: Release = None,
     every: Annotated[
-        int | None, typer.Option("--every", metavar="SECONDS", help="Look again and again, until interrupted.")
+        int | None,
+        typer.Option(
+            "--every", min=1, max=_MONTH_SECONDS, metavar="SECONDS", help="Look again and again, until interrupted."
+        ),
     ] = None,
 ) -> None:
     """Look at what was served since the last time, raise alerts, and send those that are due."""
@@ -165,7 +171,7 @@ def ack(number: Number, *, note: Annotated[str, typer.Option(help="What is being
 def silence(
     measure: Annotated[str, typer.Argument(help="lengths, inputs, labels, confidence, quality, or all.")],
     *,
-    hours: Annotated[int, typer.Option(min=0, help="For how long; 0 ends a silence.")] = 24,
+    hours: Annotated[int, typer.Option(min=0, max=_YEAR_HOURS, help="For how long; 0 ends a silence.")] = 24,
 ) -> None:
     """Tell nobody of a measure for some hours; its alerts are kept."""
     from datetime import timedelta

@@ -40,9 +40,13 @@ def propose(
     releases = {WatchReport.from_bytes(data).release for data in files}
     if len(releases) != 1:
         raise CallerError("run.evidence-apart", got=", ".join(sorted(releases)))
-    release = releases.pop()
+    release, state = releases.pop(), consortium(workspace)
+    known_metrics = state.accord.task.metrics if state.accord else ()
+    if metric not in known_metrics:
+        raise CallerError("run.unknown-metric", got=metric[:100], known=", ".join(known_metrics) or "–")
+    why, basis = _text("--why", why, most=2000), _text("--basis", basis, most=1000)
     gain = ExpectedGain(metric=metric, now=_decimal(now), expected=_decimal(expected), basis=basis)
-    name = _release(consortium(workspace), release)
+    name = _release(state, release)
     here.say("run.propose.shows", party=workspace.party, release=name, why=why)
     here.say("run.propose.gain", metric=metric, now=now, expected=expected, basis=basis)
     here.say("run.propose.evidence", files=", ".join(map(str, evidence)))
@@ -120,6 +124,7 @@ def vote(
     workspace = caught_up()
     state = consortium(workspace)
     entry = find_proposal(state, proposal)
+    reason = _text("--reason", reason, least=0, most=2000)
     if workspace.is_coordinator:
         _collect(entry, collect or [])
         return
@@ -160,12 +165,31 @@ def _release(state: Consortium, digest: str) -> str:
     return f"{found.proposal.name}-{found.proposal.version}" if found else digest
 
 
+def _text(option: str, text: str, *, least: int = 1, most: int) -> str:
+    """What somebody says, as records take it; CallerError `run.bad-text`, and `cli.usage` for control characters."""
+    from unicodedata import normalize
+
+    from foedus.core.errors import CallerError
+
+    text = normalize("NFC", text.strip())
+    if not least <= len(text) <= most:
+        raise CallerError("run.bad-text", option=option, least=least, most=most, got=len(text))
+    if any(ord(one) < 32 and one not in "\t\n" for one in text):
+        raise CallerError("cli.usage", message=f"{option}: {text[:40]!r}", command="foedus run")
+    return text
+
+
 def _decimal(text: str) -> str:
     """A figure in its one spelling; CallerError `cli.usage` for anything else."""
+    from pydantic import TypeAdapter, ValidationError
+
     from foedus.core.errors import CallerError
-    from foedus.records.base import decimal
+    from foedus.records.base import Decimal, decimal
 
     try:
-        return decimal(text)
+        return str(TypeAdapter(Decimal).validate_python(decimal(text)))
+    except ValidationError as error:
+        said = f"expected a shorter decimal, got {len(text)} characters"
+        raise CallerError("cli.usage", message=said, command="foedus run propose") from error
     except ValueError as error:
         raise CallerError("cli.usage", message=str(error), command="foedus run propose") from error

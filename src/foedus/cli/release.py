@@ -159,6 +159,7 @@ def predict(
     from foedus.release.bundle import opened
 
     here, path = shell(), _find(name)
+    out = None if out == Path("-") else out
     if (file is None) == (not text) or (file is not None and out is None and here.as_json):
         raise CallerError("release.nothing-asked")
     _require_sound(path)

@@ -60,11 +60,11 @@ def rows_of(path: Path, column: str) -> Iterator[dict[str, Any]]:
 
 
 def format_of(path: Path) -> Format:
-    """What a file's name says that it is; CallerError `data.unknown-format`."""
+    """What a file's name says that it is; CallerError `serve.unknown-format`."""
     known: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix not in known:
-        raise CallerError("data.unknown-format", path=str(path), known=", ".join(known))
+        raise CallerError("serve.unknown-format", path=str(path), known=", ".join(known))
     return known[suffix]
 
 
@@ -134,7 +134,7 @@ def predict_file(
     `advance` hears how many rows are done.
 
     Raises:
-        CallerError: as `answered_rows`; `data.unknown-format` for the name of `out`; `serve.same-file`.
+        CallerError: as `answered_rows`; `serve.unknown-format` for the name of `out`; `serve.same-file`.
         RunError: `files.cannot-write`.
     """
     if not isinstance(out, Path):

@@ -54,6 +54,10 @@ def test_the_loop_as_it_is_typed_from_the_look_to_the_vote(home, tmp_path):
     assert done("monitor", "silence", "labels", "--hours", 2, "--workspace", home / "bank-a", at=home)["by"] == "bank-a"
     assert at(home, "monitor", "alerts").data["silences"][0]["measure"] == "labels"
     assert at(home, "monitor", "ack", 999).data["code"] == "monitor.no-such-alert"
+    for words in (("ack", "99999999999999999999"), ("ack", 0), ("silence", "all", "--hours", 99999999999),
+                  ("drift", "--every", 0), ("drift", "--every", 10**12)):  # fmt: skip
+        wrong = at(home, "monitor", *words)
+        assert (wrong.code, wrong.data["code"]) == (2, "cli.usage"), words
 
     # what may leave, and a proposal that rests on it
     report = tmp_path / "report.json"
@@ -64,6 +68,15 @@ def test_the_loop_as_it_is_typed_from_the_look_to_the_vote(home, tmp_path):
     assert (refused.code, refused.data["code"]) == (2, "run.needs-confirmation")
     wrong = at(home, "run", "propose", "--evidence", report, *how[:-1], "better", "--yes")
     assert (wrong.code, wrong.data["code"]) == (2, "cli.usage")
+    for option, value, code in (
+        ("--metric", "Accuracy", "run.unknown-metric"), ("--metric", "entity-f1", "run.unknown-metric"),
+        ("--why", "", "run.bad-text"), ("--why", "x" * 2001, "run.bad-text"), ("--why", " \n", "run.bad-text"),
+        ("--basis", "", "run.bad-text"), ("--basis", "a\x00b", "cli.usage"), ("--now", "9" * 5000, "cli.usage"),
+    ):  # fmt: skip
+        wrong = at(home, "run", "propose", "--evidence", report, *how, option, value, as_json=False)
+        assert (wrong.code, wrong.out) == (2, ""), option
+        assert code in wrong.err
+    assert "accuracy" in at(home, "run", "propose", "--evidence", report, *how, "--metric", "Accuracy").data["got"]
     made = at(home, "run", "propose", "--evidence", report, *how, "--yes", "--out", tmp_path / "p.act").data
     done("accord", "sign", "--collect", tmp_path / "p.act", "--workspace", home / "hub", at=home)
     (one,) = done("run", "proposals", "--workspace", home / "hub", at=home)["proposals"]
