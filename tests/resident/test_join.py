@@ -41,6 +41,35 @@ def test_an_invitation_names_the_hub_and_a_paper_one_is_spelt_as_before(tmp_path
     assert ws.read_invitation(ws.invite(hub, "bank-a")).hub is None
 
 
+def test_what_a_hub_refuses_leaves_nothing_behind_but_what_was_there_before(tmp_path):
+    hub, door = opened(tmp_path)
+    invitation = ws.invite(hub, "bank-a", hub=ADDRESS)
+    join(tmp_path / "a", invitation, door.link())
+    again = "workspace.joined-already"
+    refused(again, CallerError, lambda: join(tmp_path / "b", invitation, door.link()))
+    assert not (tmp_path / "b").exists()
+    (tmp_path / "c" / "keys").mkdir(parents=True)
+    (tmp_path / "c" / "keys" / "data.key").write_text("mine")
+    (tmp_path / "c" / "data.csv").write_text("mine")
+    refused(again, CallerError, lambda: join(tmp_path / "c", invitation, door.link()))
+    left = sorted(path.name for path in (tmp_path / "c").rglob("*"))
+    assert left == ["data.csv", "data.key", "keys"]
+    assert ws.open_workspace(join(tmp_path / "a", invitation, door.link()).folder).party == "bank-a"
+
+
+def test_an_answer_that_may_have_arrived_is_kept(tmp_path):
+    hub, door = opened(tmp_path)
+    invitation = ws.invite(hub, "bank-a", hub=ADDRESS)
+
+    def cut_off(*request):
+        door.link().send(*request)
+        raise IdentityError("link.unreachable", hub=ADDRESS.address, reason="gone")
+
+    link = Link(ADDRESS, door.member_clock, cut_off)
+    refused("link.unreachable", IdentityError, lambda: join(tmp_path / "a", invitation, link))
+    assert join(tmp_path / "a", invitation, door.link()).party == "bank-a"
+
+
 def test_an_invitation_with_another_hub_written_into_it_is_refused(tmp_path):
     hub, _ = opened(tmp_path)
     data = ws.invite(hub, "bank-a", hub=ADDRESS)

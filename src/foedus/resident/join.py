@@ -8,12 +8,12 @@ standing   what comes next: waiting for the accord, signing it (a person does), 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from foedus.core.clock import Clock, now, spell
-from foedus.core.errors import CallerError
+from foedus.core.errors import CallerError, FoedusError
 from foedus.core.files import read_bytes, write_atomic
 from foedus.ledger.consortium import Consortium
 from foedus.records.membership import PROTOCOL, HubAddress, Invitation, NodeKey
@@ -32,8 +32,16 @@ from foedus.workspace import (
 from foedus.workspace import (
     join as answer_invitation,
 )
+from foedus.workspace.folder import PAGE
 
 __all__ = ["Standing", "join", "keep_data", "line_of", "node_key_of", "read_hub", "standing", "sync"]
+
+_REFUSED_FOR_GOOD = (
+    "workspace.joined-already",
+    "workspace.key-known",
+    "workspace.key-not-proven",
+    "workspace.not-invited",
+)
 
 Standing = Literal["waiting", "to-sign", "to-register", "ready", "left"]
 
@@ -54,13 +62,39 @@ def read_hub(data: bytes) -> tuple[Invitation, HubAddress]:
 def join(folder: Path, data: bytes, link: Link, *, passphrase: str | None = None) -> Workspace:
     """A member's workspace in this folder, made with its keys where there is none, and its answer at the hub.
 
+    Where the hub refuses the answer for good, what was made here for it is removed again, and nothing else.
+
     Raises: as `workspace.join`, `Link.joined`.
     """
+    before = _parts(folder)
     answer = answer_invitation(folder, data, passphrase=passphrase)
     workspace = open_workspace(folder)
     if not consortium(workspace).members:
-        link.joined(answer)
+        try:
+            link.joined(answer)
+        except FoedusError as error:
+            if error.code in _REFUSED_FOR_GOOD:
+                _remove(_parts(folder) - before)
+            raise
     return workspace
+
+
+def _parts(folder: Path) -> frozenset[Path]:
+    """What of a workspace that joining makes is in this folder, the folder itself included."""
+    places = (folder / PAGE, folder / "keys", folder / "members")
+    found = {folder, *places, *(path for place in places for path in place.rglob("*"))}
+    return frozenset(path for path in found if path.exists())
+
+
+def _remove(made: Iterable[Path]) -> None:
+    """Remove these files, the page first (a folder without it is no workspace), and these folders if nothing else is
+    in them.
+    """
+    for path in sorted(made, key=lambda path: (path.name != PAGE, -len(path.parts))):
+        if path.is_file():
+            path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
 
 
 def keep_data(workspace: Workspace, mapping: Path) -> None:
