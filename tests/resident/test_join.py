@@ -192,8 +192,13 @@ def test_a_clock_an_hour_off_is_named_before_a_run_needs_it(tmp_path):
     hub, door = opened(tmp_path)
     member = join(tmp_path / "a", ws.invite(hub, "bank-a", hub=ADDRESS), door.link())
     door.ahead = timedelta(hours=1)
-    error = refused("join.clock-off", RunError, resident(member, door).run)
+    error = refused("join.clock-behind", RunError, resident(member, door).run)
     assert (error.fields["seconds"], error.exit_code) == (3600, 1)
+    assert error_text(error, lang="zh").got.endswith("本机时钟比枢纽慢 3600 秒")
+    door.ahead = timedelta(hours=-1)
+    error = refused("join.clock-ahead", RunError, resident(member, door).run)
+    assert error_text(error, lang="en").got.endswith("this machine's clock is 3600 seconds ahead of the hub's")
+    assert error_text(error, lang="zh").got.endswith("本机时钟比枢纽快 3600 秒")
 
 
 def test_without_room_on_the_disk_nothing_starts(tmp_path, monkeypatch):
@@ -265,7 +270,7 @@ def test_checking_names_everything_that_is_wrong_at_once(tmp_path):
         for one in checks(tmp_path / "a", invitation, None, clock=door.member_clock, link=lambda *_: door.link())
         if one.error
     }
-    assert found == {"clock": "join.clock-off", "data": "join.no-data"}
+    assert found == {"clock": "join.clock-ahead", "data": "join.no-data"}
     paper = ws.invite(hub, "bank-b")
     assert [one.error.code for one in checks(tmp_path, paper, None, clock=door.clock)] == ["join.no-hub"]
 

@@ -70,9 +70,12 @@ def checks(
 
 
 def check_clock(ahead_seconds: float, clock: Clock) -> str:
-    """How far the hub's clock is ahead of this one; RunError `join.clock-off` beyond 60 seconds."""
+    """How far the hub's clock is ahead of this one; RunError `join.clock-behind` or `join.clock-ahead` where this one
+    is behind or ahead by more than 60 seconds.
+    """
     if abs(ahead_seconds) > CLOCK_BOUND_SECONDS:
-        raise RunError("join.clock-off", got=spell(clock()), seconds=round(ahead_seconds), bound=CLOCK_BOUND_SECONDS)
+        code = "join.clock-behind" if ahead_seconds > 0 else "join.clock-ahead"
+        raise RunError(code, got=spell(clock()), seconds=round(abs(ahead_seconds)), bound=CLOCK_BOUND_SECONDS)
     return f"{ahead_seconds:+.1f} s"
 
 

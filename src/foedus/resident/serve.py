@@ -106,7 +106,7 @@ class Resident:
             CallerError: `link.other-protocol`; `practice.other-data` when the rows are not those committed to;
                 `join.no-data`; what is wrong with the data.
             IdentityError: `link.unreachable`, `link.wrong-certificate` at the start; `join.keys-readable`.
-            RunError: `join.clock-off`, `join.no-room`; `join.already-here` where another process serves this workspace.
+            RunError: as `check_clock`; `join.no-room`; `join.already-here` where another process serves this workspace.
             VerifyError: `base.differs`; the ledger does not hold.
         """
         with _alone(self.workspace):
