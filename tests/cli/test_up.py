@@ -17,6 +17,7 @@ from foedus.resident.serve import Resident
 from foedus.track.event import Event
 from hubbed import called
 from noded import PASSPHRASE, node
+from practised import foedus
 
 
 def get(url, **headers):
@@ -57,6 +58,30 @@ def test_the_first_start_prints_a_link_that_opens_once_and_later_ones_point_to_t
         assert "token=" not in lines(process, until="The pages are at")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("up", "--port", "70000"), ("up", "--port", "-1"), ("up", "--pages-port", "70000"),
+        ("join", "--invite", "x", "--ui", "--ui-port", "70000"),
+    ],
+)  # fmt: skip
+def test_a_port_that_there_is_not_is_a_usage_error(words):
+    answer = foedus(*words)
+    assert answer.code == 2
+    assert answer.data["code"] != "cli.bug"
+    assert "65535" in answer.err
+
+
+@pytest.mark.parametrize(
+    "words", [("--no-pages", "--host", "192.0.2.7"), ("--pages-only", "--pages-host", "192.0.2.7")]
+)
+def test_an_address_of_another_machine_is_told_apart_from_a_port_that_is_taken(tmp_path, words):
+    called("new", tmp_path / "hub", "--party", "hub", "--names", "bank-a,bank-b")
+    url = ("--pages-url", "https://hub.example.org") if "--pages-only" in words else ()
+    answer = foedus("up", *words, *url, "--port", "0", "--workspace", tmp_path / "hub")
+    assert (answer.code, answer.data["code"]) == (2, "wire.address-not-here")
 
 
 def test_pages_for_others_without_tls_are_refused_before_a_port_is_bound(tmp_path):

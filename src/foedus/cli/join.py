@@ -26,7 +26,9 @@ def join(
     ui: Annotated[
         bool, typer.Option("--ui", help="Also show this node's own page, for a browser on this machine.")
     ] = False,
-    ui_port: Annotated[int, typer.Option("--ui-port", help="The page's port; 0 asks the system for a free one.")] = 0,
+    ui_port: Annotated[
+        int, typer.Option("--ui-port", help="The page's port; 0 asks the system for a free one.", min=0, max=65535)
+    ] = 0,
 ) -> None:
     """Join a hub and answer its asks, next to the data, until stopped. Started again, it goes on."""
     from foedus.core.clock import now

@@ -23,7 +23,7 @@ _REST_SECONDS = 60.0
 
 def up(
     host: Annotated[str | None, typer.Option(help="The address to listen on; 127.0.0.1, or that of last time.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; 8443, or that of last time.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 8443, or that of last time.", min=0, max=65535)] = None,
     name: Annotated[
         list[str] | None, typer.Option(help="A name or address under which members reach the hub; the first is told.")
     ] = None,
@@ -36,7 +36,7 @@ def up(
     pages_host: Annotated[
         str, typer.Option("--pages-host", help="The address of the pages; another needs --pages-url.")
     ] = "127.0.0.1",
-    pages_port: Annotated[int, typer.Option("--pages-port", help="The port of the pages.")] = 8600,
+    pages_port: Annotated[int, typer.Option("--pages-port", help="The port of the pages.", min=0, max=65535)] = 8600,
     pages_url: Annotated[
         str | None,
         typer.Option("--pages-url", metavar="URL", help="The address that a reverse proxy with TLS gives the pages."),

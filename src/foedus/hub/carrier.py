@@ -59,7 +59,7 @@ class OverFlower:
         """Start both; `port` 0 asks the system for a free one.
 
         Raises:
-            CallerError: `wire.engine-missing`, `wire.bad-host`, `wire.authority-ended`.
+            CallerError: `wire.engine-missing`, `wire.address-not-here`, `wire.bad-host`, `wire.authority-ended`.
             RunError: `wire.port-taken`, `wire.superlink-died`, `wire.superlink-late`.
         """
         tls = authority(folder / "tls", names, clock=clock)

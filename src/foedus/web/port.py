@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.errors import RunError
+from foedus.wire.address import cannot_listen
 
 __all__ = ["Listening", "bound", "listen"]
 
@@ -32,7 +33,7 @@ class Listening:
 
 
 def bound(host: str, port: int) -> sockets.socket:
-    """A socket at this address; `port` 0 asks the system for a free one. RunError `wire.port-taken`."""
+    """A socket at this address; `port` 0 asks the system for a free one. Raises as `cannot_listen`."""
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
     made = sockets.socket(family, sockets.SOCK_STREAM)
     made.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
@@ -40,7 +41,7 @@ def bound(host: str, port: int) -> sockets.socket:
         made.bind((host, port))
     except OSError as error:
         made.close()
-        raise RunError("wire.port-taken", host=host, port=port, reason=error.strerror or str(error)) from error
+        raise cannot_listen(host, port, error) from error
     return made
 
 

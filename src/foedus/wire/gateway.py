@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler
 from time import monotonic
 from typing import Any, Self
 
-from foedus.core.errors import RunError
+from foedus.wire.address import cannot_listen
 from foedus.wire.fleet import ACTIVATE, KEY_HEADER, PATHS, Fleet, Line
 from foedus.wire.superlink import SuperLink
 from foedus.wire.tls import Authority
@@ -104,8 +104,7 @@ class Gateway:
             body_limit_bytes: the largest body under `/foedus/`.
             message_limit_bytes: the largest answer of a node.
 
-        Raises:
-            RunError: `wire.port-taken`.
+        Raises: as `cannot_listen`.
         """
         gateway = cls("", Fleet(superlink), route, refused, body_limit_bytes, message_limit_bytes)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -114,7 +113,7 @@ class Gateway:
         try:
             server = _Server(host, port, gateway, context)
         except OSError as error:
-            raise RunError("wire.port-taken", host=host, port=port, reason=error.strerror or str(error)) from error
+            raise cannot_listen(host, port, error) from error
         gateway.address = f"{host}:{server.server_address[1]}"
         gateway._server, gateway._context = server, superlink.client_context()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
