@@ -85,7 +85,8 @@ def test_a_draft_stands_beside_the_release_in_force_figure_by_figure(met):
     assert (whole.member, whole.change, whole.harm) == (None, Fraction("0.05"), None)
     assert (member.member, member.current, member.change, member.harm.estimate) == ("bank-a", None, None, "0.1")
     paper = looked_at(met, fetched(met))
-    assert [one.member for one in paper.beside] == [None] * len(paper.beside)
+    members = [one.member for one in paper.beside]
+    assert members == [None, None, "bank-a", "bank-a", "bank-b", "bank-b"]
     assert all(one.current is None for one in paper.beside)
     assert paper.beside[0].draft.estimate == "0.98"
 

@@ -135,7 +135,7 @@ class CreditReport(Record):
 
 
 class Verdict(Record):
-    """A gate's word on evidence. `recorded` figures were signed by members; inconclusive is not a pass."""
+    """A gate's word on evidence; inconclusive is not a pass."""
 
     gate: Name
     outcome: Literal["pass", "fail", "inconclusive"]

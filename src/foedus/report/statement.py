@@ -1,6 +1,6 @@
 """The contribution statement: one member's part in one release, on one page.
 
-Credit is what the run recorded: its sums are recomputed by the verification, its values are not. What the accord does
+Credit is what the coordinator entered: its sums are recomputed by the verification, its values are not. What the accord does
 not agree on (a reward, a deadline for disputes, privacy) and what nobody measured (an interval of the credit, a second
 method, noise of labels) stands in the statement as such.
 """
