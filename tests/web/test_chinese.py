@@ -14,7 +14,7 @@ TECHNICAL = frozenset(
     {
         "Adam", "Apache", "Aumann", "OpenSSF", "Model", "Signing", "Bearer", "CSV", "F1", "Flower", "Foedus", "HTTP",
         "JSON", "LoRA", "Nesterov", "PDF", "Shapley", "TLS", "URL", "UTC", "YAML", "alpha", "data", "dropout", "foedus",
-        "kB", "live", "sha", "transformers", "verify", "yaml",
+        "kB", "live", "peft", "python", "safetensors", "sha", "torch", "transformers", "verify", "yaml",
     }
 )  # fmt: skip
 """Names of methods, formats and programs, units, and what people type: the same in both languages."""

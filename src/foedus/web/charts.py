@@ -17,7 +17,7 @@ from foedus.web.words import DASH, figure
 __all__ = ["MOST_POINTS", "Bar", "Chart", "Series", "bars", "lines", "thinned"]
 
 MOST_POINTS = 500
-_WIDTH, _ROW, _TEXT = 640, 26, 12
+_WIDTH, _ROW, _TEXT = 960, 26, 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse
 from foedus.core.clock import spell
 from foedus.core.messages import say
 from foedus.core.version import version
+from foedus.report.wording import numerics_text, threshold_text
 from foedus.web import words
 from foedus.web.door import csrf, who
 from foedus.web.look import look_of
@@ -41,6 +42,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     env.globals |= {"say": say, "asset": asset, "version": version(), "language_tag": _TAGS.__getitem__}
     env.globals |= {name: getattr(words, name) for name in words.__all__}
+    env.globals |= {"numerics_text": numerics_text, "threshold_text": threshold_text}
     return env
 
 

@@ -74,8 +74,8 @@ def _members(site: Site) -> Step:
 
 
 def _cards(site: Site, state: Consortium) -> Step:
-    wanted = state.accord.contributors if state.accord else ()
-    have = [card for name, card in state.cards.items() if name in wanted]
+    wanted = {*(state.accord.contributors if state.accord else ()), *state.cards}  # an auditor may have one, too
+    have = list(state.cards.values())
     last = next((card.recorded_at for card in site.index.cards(in_force=True, size=1).items), None)
     detail = _say("examples", count=f"{sum(card.act.examples for card in have):,}")
     if not have:

@@ -57,7 +57,7 @@ def test_the_loop_as_it_is_typed_from_the_look_to_the_vote(home, tmp_path):
     for words in (("ack", "99999999999999999999"), ("ack", 0), ("silence", "all", "--hours", 99999999999),
                   ("drift", "--every", 0), ("drift", "--every", 10**12)):  # fmt: skip
         wrong = at(home, "monitor", *words)
-        assert (wrong.code, wrong.data["code"]) == (2, "cli.usage"), words
+        assert (wrong.code, wrong.data["code"]) == (2, "cli.bad-value"), words
 
     # what may leave, and a proposal that rests on it
     report = tmp_path / "report.json"
@@ -76,7 +76,7 @@ def test_the_loop_as_it_is_typed_from_the_look_to_the_vote(home, tmp_path):
         wrong = at(home, "run", "propose", "--evidence", report, *how, option, value, as_json=False)
         assert (wrong.code, wrong.out) == (2, ""), option
         assert code in wrong.err
-    assert "accuracy" in at(home, "run", "propose", "--evidence", report, *how, "--metric", "Accuracy").data["got"]
+    assert "accuracy" in at(home, "run", "propose", "--evidence", report, *how, "--metric", "Accuracy").data["expected"]
     made = at(home, "run", "propose", "--evidence", report, *how, "--yes", "--out", tmp_path / "p.act").data
     done("accord", "sign", "--collect", tmp_path / "p.act", "--workspace", home / "hub", at=home)
     (one,) = done("run", "proposals", "--workspace", home / "hub", at=home)["proposals"]
