@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from foedus.accord import compile_plan, findings
+from foedus.accord import compile_plan, findings, findings_on
 from foedus.accord.finding import Finding
 from foedus.accord.plan import NO_PIN
 from foedus.core.errors import CallerError
@@ -136,6 +137,9 @@ PROBLEMS: list[tuple[str, dict[str, Any]]] = [
         {"training": training(method=terms.Head(), early_stopping=terms.EarlyStopping(patience=5))},
     ),
     ("plan.cap-zero", {"aggregation": aggregation(combine=terms.Mean(cap_bp=0))}),
+    ("plan.cap-cannot-hold", {"aggregation": aggregation(combine=terms.Mean(cap_bp=3000))}),
+    ("plan.cap-cannot-hold", {"aggregation": aggregation(combine=terms.Mean(cap_bp=4999))}),
+    ("plan.cap-cannot-hold", {"aggregation": aggregation(combine=terms.Mean(cap_bp=3333), min_members=3)}),
     ("plan.too-many-to-reconstruct", {"members": NINE, "credit": terms.Reconstruct()}),
     ("plan.too-few-replicates", {"evaluation": Evaluation(replicates=39)}),
     ("plan.gate-missing", {"gates": (terms.Utility(metric="accuracy", minimum="0.8"),)}),
@@ -149,9 +153,8 @@ PROBLEMS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 WARNINGS: list[tuple[str, dict[str, Any]]] = [
-    ("plan.one-is-enough", {"aggregation": aggregation(min_members=1)}),
+    ("plan.one-is-enough", {"aggregation": aggregation(min_members=1, combine=terms.Mean(cap_bp=10_000))}),
     ("plan.grant-ends-early", {"data": three("2026-12-31")}),
-    ("plan.cap-cannot-hold", {"aggregation": aggregation(combine=terms.Mean(cap_bp=3000))}),
     ("plan.momentum-unused", {"training": lora(rounds=3)}),
     ("plan.preconditioner-given", {"aggregation": aggregation(outer=terms.Adam())}),
     ("accord.one-decides", {"release": release(quorum="1/3")}),
@@ -325,3 +328,15 @@ def test_a_trial_has_its_settings_its_rounds_and_neither_credit_nor_early_stoppi
     assert (plan.craft.learning_rate, plan.rounds, plan.halves) == ("0.05", 2, whole.halves[:2])
     assert (plan.credit, plan.early_stopping, plan.trial) == (terms.NoCredit(), None, trial)
     assert (whole.craft, whole.trial) == (training.craft, None)
+
+
+def test_an_accord_that_has_ended_is_a_problem_and_a_grant_that_has_is_a_warning() -> None:
+    accord = sample_accord()
+    last = date.fromisoformat(accord.valid.last)
+    assert findings_on(accord, last) == []
+    told = findings_on(accord, last + timedelta(days=1))
+    assert [(one.level, one.code) for one in told] == [("problem", "accord.ended")] + [
+        ("warning", "accord.grant-over")
+    ] * 3
+    for one in told:
+        assert str(one.text)

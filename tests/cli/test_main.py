@@ -205,7 +205,11 @@ def test_a_missing_module_that_no_extra_brings_is_a_bug(breaking):
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["nonsense"], "cli.unknown-command"), (["doctor", "--nonsense"], "cli.usage"), (["doctor", "more"], "cli.usage")],
+    [
+        (["nonsense"], "cli.unknown-command"),
+        (["doctor", "--nonsense"], "cli.no-such-option"),
+        (["doctor", "more"], "cli.unexpected-argument"),
+    ],
 )
 def test_wrong_usage_ends_with_2_and_says_where_help_is(capsys, arguments, code):
     assert cli.run([*arguments, "--json"], {}) == 2

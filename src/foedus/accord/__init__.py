@@ -4,7 +4,7 @@ No torch, no network and no clock: an accord is judged by what it says.
 """
 
 from foedus.accord.amend import amended
-from foedus.accord.check import findings
+from foedus.accord.check import findings, findings_on
 from foedus.accord.diff import Change, difference
 from foedus.accord.explain import explain, sentences
 from foedus.accord.finding import Finding
@@ -23,6 +23,7 @@ __all__ = [
     "difference",
     "explain",
     "findings",
+    "findings_on",
     "in_force_on",
     "json_schema",
     "load_accord",

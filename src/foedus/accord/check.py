@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 from foedus.accord.finding import Finding, note, problem, warning
 from foedus.accord.plan import plan_findings
@@ -11,7 +12,7 @@ from foedus.core.keys import public_key
 from foedus.records import terms
 from foedus.records.accord import Accord, needed
 
-__all__ = ["findings"]
+__all__ = ["findings", "findings_on"]
 
 _LEVELS = ("problem", "warning", "note")
 _KEY_KINDS = {"act": "ed25519", "witness": "ed25519", "log": "ed25519", "release": "p256"}
@@ -28,6 +29,16 @@ def findings(accord: Accord) -> list[Finding]:
     if not accord.simulated:  # such an accord is never signed, and nothing is voted under it
         found += [*_keys(accord), *_votes(accord), *_ledger(accord)]
     return sorted(found, key=lambda one: _LEVELS.index(one.level))
+
+
+def findings_on(accord: Accord, day: date) -> list[Finding]:
+    """What only the calendar tells: on this day the accord, or a grant under it, has ended."""
+    today, found = day.isoformat(), list[Finding]()
+    if accord.valid.last < today:
+        found.append(problem("accord.ended", last=accord.valid.last, today=today))
+    over = [grant for grant in accord.data.grants if grant.until < today]
+    found += [warning("accord.grant-over", member=grant.member, until=grant.until) for grant in over]
+    return found
 
 
 def _keys(accord: Accord) -> Iterator[Finding]:

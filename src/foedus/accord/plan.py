@@ -193,11 +193,12 @@ def _early_stopping(accord: Accord) -> Iterator[Finding]:
 
 
 def _combine(accord: Accord) -> Iterator[Finding]:
-    combine, count = accord.aggregation.combine, len(accord.contributors)
+    combine, least = accord.aggregation.combine, accord.aggregation.min_members
     if combine.weights == "examples" and combine.cap_bp == 0:
         yield problem("plan.cap-zero")
-    elif combine.weights == "examples" and combine.cap_bp * count < 10_000:
-        yield warning("plan.cap-cannot-hold", cap=_percent(combine.cap_bp), count=count)
+    elif combine.weights == "examples" and combine.cap_bp * least < 10_000:
+        needed = -(-10_000 // combine.cap_bp)
+        yield problem("plan.cap-cannot-hold", cap=_percent(combine.cap_bp), least=least, needed=needed)
     if (days := accord.aggregation.keep_replies_days) < 0:
         yield problem("plan.below-zero", clause="aggregation.keep_replies_days", got=days)
 

@@ -23,10 +23,12 @@ File = Annotated[Path, typer.Argument(help="A draft in YAML, or the signed form 
 @app.command()
 def check(file: File) -> None:
     """Say what cannot work, what hardly does, and what signing means. Exit code 2 if the accord must not be signed."""
-    from foedus.accord import findings, reach_findings
+    from foedus.accord import findings, findings_on, reach_findings
+    from foedus.core.clock import now
 
     here, draft = shell(), _read(file)
-    found = [*reach_findings(draft.accord), *findings(draft.accord)]
+    today = now().date()
+    found = [*reach_findings(draft.accord), *findings_on(draft.accord, today), *findings(draft.accord)]
     problems = sum(one.level == "problem" for one in found)
     if draft.missing:
         here.say("accord.cli.missing", parties=", ".join(draft.missing))
@@ -115,6 +117,7 @@ def amend(
 ) -> None:
     """Write the next version of the accord in force, in its signed form, for the members to sign."""
     from foedus.accord import amended, difference
+    from foedus.core.errors import CallerError
     from foedus.core.files import read_text, write_atomic
 
     here = shell()
@@ -128,6 +131,8 @@ def amend(
     new = amended(old, read_text(file), source=str(file), joined={**joined, **held}, coordinator_keys=hub)
     _refuse_problems(new, str(file))
     path = out or file.with_name(f"{new.name}-v{new.version}.accord")
+    if path.exists() and path.read_bytes() != new.to_bytes():
+        raise CallerError("files.in-the-way", path=str(path))
     write_atomic(path, new.to_bytes())
     changes = [one for one in difference(old, new) if one.path not in ("version", "prev")]
     here.table(["", "", ""], [(one.path, _shown(one.old), _shown(one.new)) for one in changes])
@@ -136,7 +141,8 @@ def amend(
     here.say("accord.cli.id", digest=new.digest)
     data = [{"path": one.path, "old": one.old, "new": one.new} for one in changes]
     here.result("accord.amend", {"path": str(path), "id": new.digest, "prev": old.digest, "changes": data})
-    here.next(f"foedus accord check {path}{here.at()}", f"foedus accord explain {path}{here.at()}")
+    sign = [f"foedus accord sign {path}{here.at()}"] if current is None else []
+    here.next(f"foedus accord check {path}{here.at()}", f"foedus accord explain {path}{here.at()}", *sign)
 
 
 @app.command()

@@ -98,10 +98,13 @@ def feedback(
 
 def _open(file: Path, task: Path | None) -> tuple[Parts, Workspace | None]:
     """The member's data, under the key of its workspace; without a workspace under a key for this call only."""
+    from foedus.core.errors import CallerError
     from foedus.core.rng import SecretRng
     from foedus.data import open_parts
     from foedus.data.key import KEY_FILE, data_key
 
+    if not file.exists():
+        raise CallerError("files.missing", path=str(file))
     folder = shell().workspace
     workspace = caught_up() if (folder / "workspace.json").is_file() else None
     accord = _accord(task, workspace)

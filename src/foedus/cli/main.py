@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,7 @@ from foedus.cli import (
 from foedus.cli.help import page
 from foedus.cli.shell import JSON_VERSION, shell
 from foedus.core.errors import CallerError, FoedusError
-from foedus.core.messages import LANGUAGES, ErrorText, error_text, set_language
+from foedus.core.messages import LANGUAGES, ErrorText, catalogue, error_text, language, say, set_language
 
 __all__ = ["EXTRA_OF", "PANELS", "build", "main", "run"]
 
@@ -342,10 +343,44 @@ def _missing(error: ImportError) -> int:
 
 
 def _usage(error: Exception) -> int:
+    wrong = _misused(error)
+    return _tell(error_text(wrong), wrong.fields, _USAGE_EXIT)
+
+
+def _misused(error: Any) -> CallerError:
+    """What is wrong with the arguments of a command, in our own words; the parser has them in English only."""
     command = getattr(getattr(error, "ctx", None), "command_path", "foedus")
     message = str(getattr(error, "format_message", error.__str__)())
-    wrong = CallerError("cli.usage", message=message, command=command)
-    return _tell(error_text(wrong), wrong.fields, _USAGE_EXIT)
+    param = getattr(error, "param", None)
+    option = str(getattr(error, "option_name", ""))
+    name = param.opts[0] if param is not None and param.opts[0].startswith("-") else _argument(param)
+    extra = re.search(r"extra arguments? \((.*)\)", message)
+    match type(error).__name__:
+        case "MissingParameter":
+            return CallerError("cli.missing-argument", name=name, command=command)
+        case "NoSuchOption":
+            return CallerError("cli.no-such-option", option=option, command=command)
+        case "BadOptionUsage":
+            return CallerError("cli.value-missing", option=option)
+        case "BadParameter" if param is not None:
+            found = re.search(r"'(.*?)' (?:is|does|has)|^(\S+) is not in", str(error.message), re.DOTALL)
+            got = found[1] or found[2] if found else "–"
+            return CallerError("cli.bad-value", name=name, command=command, kind=_kind(param.type), got=got)
+        case _ if extra:
+            return CallerError("cli.unexpected-argument", command=command, got=extra[1])
+    return CallerError("cli.usage", message=message, command=command)
+
+
+def _kind(kind: Any) -> str:
+    """What the parser takes, in words."""
+    if kind.name.endswith(" range"):
+        return say("cli.kind.range", range=kind._describe_range())
+    return say(f"cli.kind.{kind.name if kind.name in catalogue('cli', language())['kind'] else 'other'}")
+
+
+def _argument(param: Any) -> str:
+    """An argument as the help page names it."""
+    return str(param.metavar or param.name).upper() if param is not None else ""
 
 
 def _bug(error: Exception) -> int:

@@ -16,7 +16,9 @@ def new(
     party: Annotated[str, typer.Option("--party", help="The name of this party.")] = "hub",
     role: Annotated[str, typer.Option("--as", help="coordinator or member.")] = "coordinator",
     invitation: Annotated[Path | None, typer.Option("--invitation", help="A member's invitation file.")] = None,
-    practice: Annotated[int, typer.Option("--practice", help="Make N members' workspaces for practice.")] = 0,
+    practice: Annotated[
+        int | None, typer.Option("--practice", metavar="N", help="Make N members' workspaces for practice.")
+    ] = None,
     names: Annotated[str, typer.Option("--names", help="The members' names: a,b,c.")] = "",
     passphrase_file: PassphraseFile = None,
     *,
@@ -31,6 +33,8 @@ def new(
     listed = [name.strip() for name in names.split(",") if name.strip()]
     if role not in ("coordinator", "member"):
         raise CallerError("workspace.bad-option", expected="--as coordinator | member", got=role)
+    if practice is not None and practice < 1:
+        raise CallerError("workspace.bad-option", expected="--practice N, N ≥ 1", got=f"--practice {practice}")
     if practice and listed and practice != len(listed):
         raise CallerError("workspace.bad-option", expected=f"--names × {practice}", got=names)
     if role == "member" and (invitation is None or practice):

@@ -19,33 +19,44 @@ if TYPE_CHECKING:
 
 def sign(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A member: the file with the accord; none: from the hub.")
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="A member: the file with the accord; none: from the hub. Coordinator: what `accord amend` wrote.",
+        ),
     ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="", hidden=True)] = None,
     collect: Annotated[
-        list[Path] | None, typer.Option("--collect", help="Coordinator: a signed act to record.")
+        list[Path] | None, typer.Option("--collect", metavar="FILE...", help="Coordinator: signed acts to record.")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")] = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Propose the draft (coordinator), sign an accord (member), or record signatures (coordinator, --collect)."""
     from foedus import workspace as ws
+    from foedus.core.errors import CallerError
 
     here = ws.open_workspace(shell().workspace)
     secret = known(passphrase_file)
     if collect:
-        _collect(here.folder, collect, secret)
-    elif file is not None or not here.is_coordinator:
-        _sign(here.folder, file, output, secret)
+        _collect(here.folder, [*collect, *([file] if file else []), *(more or [])], secret)
+    elif more:
+        raise CallerError("cli.unexpected-argument", command="foedus accord sign", got=" ".join(map(str, more)))
+    elif here.is_coordinator:
+        _propose(here.folder, file, output, secret)
     else:
-        _propose(here.folder, output, secret)
+        _sign(here.folder, file, output, secret)
 
 
-def _propose(folder: Path, output: Path | None, secret: str | None) -> None:
+def _propose(folder: Path, written: Path | None, output: Path | None, secret: str | None) -> None:
     from foedus import workspace as ws
-    from foedus.core.files import write_atomic
+    from foedus.core.files import read_bytes, write_atomic
 
     here = ws.open_workspace(folder)
-    offer = ws.propose_accord(here, passphrase=secret)
+    if written and written.resolve() == here.draft.resolve():
+        written = None
+    accord = ws.written_accord(here, read_bytes(written, limit_bytes=1 << 20)) if written else None
+    offer = ws.propose_accord(here, written=accord, passphrase=secret)
     file = output or Path(offer.file_name)
     write_atomic(file, offer.parcel)
     accord = offer.accord

@@ -47,6 +47,8 @@ def verify(
     held = anchor_of(anchor) if anchor else None
     kept = read_bytes(since, limit_bytes=1 << 16) if since else None
     if not is_bundle(path):
+        for_bundles = {"--first-use": first_use, "--ledger": ledger, "--allow-stale": allow_stale, "--replay": replay}
+        _refuse([name for name, given in for_bundles.items() if given], "bundle", path)
         seen = _other(path, held, moment, kept, known)
     else:
         held = held or remembered_anchor(path, known)
@@ -117,6 +119,7 @@ def _other(path: Path, anchor: str | None, at: datetime, since: bytes | None, kn
         if not (folder / "checkpoint").is_file():
             raise CallerError("verify.unknown-kind", path=str(path))
         return verify_ledger(folder, anchor=anchor, at=at, since=since, known_heads=known.path)
+    _refuse(["--since"] if since else [], "ledger", path)
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b'{"accord":"foedus/'):
@@ -124,6 +127,15 @@ def _other(path: Path, anchor: str | None, at: datetime, since: bytes | None, kn
     if start.startswith(b'{"ask":'):
         return verify_journal(path)
     raise CallerError("verify.unknown-kind", path=str(path))
+
+
+def _refuse(given: list[str], of: str, path: Path) -> None:
+    """CallerError `verify.not-for-this` for options that only another kind of thing has."""
+    from foedus.core.errors import CallerError
+    from foedus.core.messages import say
+
+    if given:
+        raise CallerError("verify.not-for-this", options=", ".join(given), of=say(f"verify.of-{of}"), path=str(path))
 
 
 def anchor_of(text: str) -> str:

@@ -46,6 +46,7 @@ from foedus.workspace.signing import (
     receive_accord,
     sign_accord,
     signable,
+    written_accord,
 )
 from foedus.workspace.witness import collect_cosignatures, cosign_head
 
@@ -92,4 +93,5 @@ __all__ = [
     "socket_folder",
     "take_ledger",
     "working",
+    "written_accord",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from foedus.accord.amend import amended
 from foedus.accord.check import findings
-from foedus.accord.read import read_accord
+from foedus.accord.read import load_accord, read_accord
 from foedus.core.clock import Clock, now
 from foedus.core.envelope import b64
 from foedus.core.errors import CallerError, IdentityError
@@ -37,6 +37,7 @@ __all__ = [
     "receive_accord",
     "sign_accord",
     "signable",
+    "written_accord",
 ]
 
 
@@ -73,17 +74,34 @@ def drafted_accord(workspace: Workspace) -> Accord:
     return amended(state.accord, text, source=source, joined={**joined, **held}, coordinator_keys=hub)
 
 
-def propose_accord(workspace: Workspace, *, passphrase: str | None = None, clock: Clock = now) -> Offer:
-    """Propose the draft: an entry in the ledger (which the first one founds), and the parcel for the members.
+def written_accord(workspace: Workspace, data: bytes) -> Accord:
+    """The next version of the accord in force, in the signed form that `foedus accord amend` writes.
 
-    The same draft again gives the same proposal again.
+    Raises:
+        CallerError: `workspace.wrong-role`; `workspace.not-the-next` for an accord that amends another one; as
+            `load_accord`.
+    """
+    workspace.require("coordinator")
+    accord, now_in_force = load_accord(data), consortium(workspace).accord_digest
+    if accord.prev is None or accord.prev != now_in_force:
+        raise CallerError("workspace.not-the-next", expected=now_in_force or "–", got=accord.prev or "–")
+    return accord
+
+
+def propose_accord(
+    workspace: Workspace, *, written: Accord | None = None, passphrase: str | None = None, clock: Clock = now
+) -> Offer:
+    """Propose the draft, or the accord that is `written` already: an entry in the ledger (which the first one founds),
+    and the parcel for the members.
+
+    The same accord again gives the same proposal again.
 
     Raises:
         CallerError: as `drafted_accord`; `accord.simulated`; `workspace.accord-has-problems`;
             `workspace.other-genesis` when another first accord is proposed already.
         VerifyError: `fold.…`.
     """
-    accord = drafted_accord(workspace)
+    accord = written or drafted_accord(workspace)
     if accord.simulated:
         raise CallerError("accord.simulated", count=accord.simulated.count)
     if problems := [one.code for one in findings(accord) if one.level == "problem"]:
