@@ -272,7 +272,7 @@ def good_lines() -> list[str]:
 @pytest.mark.parametrize(
     ("third_line", "code", "got"),
     [
-        ('{"text": "x", "label": ', "data.malformed-line", "Expecting value"),
+        ('{"text": "x", "label": ', "data.malformed-line", "no JSON"),
         ("[1, 2]", "data.malformed-line", "list"),
         ('{"text": "x"}', "data.missing-column", None),
         ('{"text": "", "label": "card"}', "data.empty-text", "''"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import CallerError
+from foedus.core.messages import say
 from foedus.data.examples import Example, Span, repaired, spans_of_bmes, spans_of_iob1, spans_of_iob2, words_of
 from foedus.data.mapping import DataMapping
 from foedus.data.rows import Row, format_of, read_rows
@@ -125,7 +126,7 @@ class _Reader:
         tags_column = _named(self.tags, "tags", row)
         tokens, tags = _list(row, tokens_column), _list(row, tags_column)
         if not tokens or any(not token.strip() for token in tokens):
-            raise _EmptyTextError(tokens_column, "an empty token" if tokens else "no tokens")
+            raise _EmptyTextError(tokens_column, say("data.got.empty-token" if tokens else "data.got.no-tokens"))
         if len(tokens) != len(tags):
             raise CallerError(
                 "data.bad-tags",
@@ -176,7 +177,7 @@ class _Reader:
         spans = sorted(self._spans(row, _value(row, column)))
         for span in spans:
             if not 0 <= span.start < span.end <= len(text):
-                raise self._bad_span(row, f"{span.type} from {span.start} to {span.end} in {len(text)} characters")
+                raise self._bad_span(row, _placed("beyond", span, length=len(text)))
         words = [(sign, at) for at, sign in enumerate(text)] if self.level == "character" else words_of(text)
         kept = self._typed(row, spans)
         over = self._apart(row, [self._over(row, span, words) for span in kept])
@@ -190,7 +191,7 @@ class _Reader:
             if other is None:
                 kept.append(span)
             elif self.mapping.ill_formed == "refuse":
-                raise self._bad_span(row, f"{other.type} and {span.type} over the same {self.level}")
+                raise self._bad_span(row, say(f"data.got.same-{self.level}", first=other.type, second=span.type))
         self.repaired += len(kept) < len(spans)
         return tuple(sorted(kept))
 
@@ -198,7 +199,7 @@ class _Reader:
         """A span of characters as the span of the words that it touches."""
         touched = [i for i, (word, at) in enumerate(words) if at < span.end and span.start < at + len(word)]
         if not touched:
-            raise self._bad_span(row, f"{span.type} from {span.start} to {span.end} over white space")
+            raise self._bad_span(row, _placed("white-space", span))
         return Span(touched[0], touched[-1] + 1, span.type)
 
     def _spans(self, row: Row, value: Any) -> Iterator[Span]:
@@ -206,7 +207,7 @@ class _Reader:
             try:
                 value = json.loads(value or "[]")
             except ValueError as error:
-                raise self._bad_span(row, str(error)) from error
+                raise self._bad_span(row, say("data.got.not-json")) from error
         if isinstance(value, dict):
             # {type: {surface: [[start, end], …]}}, as CLUENER writes it
             value = [
@@ -245,11 +246,15 @@ def _value(row: Row, column: str) -> Any:
     return row.values[column]
 
 
+def _placed(what: str, span: Span, length: int = 0) -> str:
+    return say(f"data.got.{what}", type=span.type, start=span.start, end=span.end, length=length)
+
+
 def _text(row: Row, column: str, *, strip: bool = True) -> str:
     """A text that says something. `nan` is what is left of a missing value: it counts as empty."""
     value = _value(row, column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        raise _EmptyTextError(column, "a missing value")
+        raise _EmptyTextError(column, say("data.got.missing"))
     if not isinstance(value, str):
         raise _bad_value(row, column, value)
     if not value.strip() or value.strip() in ("nan", "NaN"):
@@ -263,7 +268,7 @@ def _scalar(row: Row, column: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
-        raise _EmptyTextError(column, "a missing value")
+        raise _EmptyTextError(column, say("data.got.missing"))
     if not isinstance(value, str | int | float):
         raise _bad_value(row, column, value)
     return _utf8(row, column, str(value).strip())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import CallerError
+from foedus.core.messages import say
 from foedus.data.mapping import DataMapping, Format
 
 __all__ = ["LINE_LIMIT", "Row", "read_rows"]
@@ -113,7 +114,7 @@ def _lines(path: Path, mapping: DataMapping) -> Iterator[tuple[int, str]]:
         got = error.object[error.start : error.start + 1].hex()
         raise CallerError("data.wrong-encoding", path=str(path), line=number, encoding=encoding, got=got) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise CallerError("data.torn-archive", path=str(path), line=number + 1, got=str(error)) from error
+        raise CallerError("data.torn-archive", path=str(path), line=number + 1, got=say("data.got.torn")) from error
     except OSError as error:
         raise CallerError("data.unreadable", path=str(path), got=error.strerror or str(error)) from error
 
@@ -128,16 +129,17 @@ def _csv(path: Path, mapping: DataMapping) -> Iterator[Row]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise _malformed(path, line, error) from error
+            opened = "unexpected end" in str(error)
+            raise _malformed(path, line, say("data.got.open-quote" if opened else "data.got.not-csv")) from error
         if cells is None:
             return
         if not names:
             names = [cell.strip() for cell in cells]
             if doubled := sorted({name for name in names if names.count(name) > 1}):
-                raise _malformed(path, line, f"the column {doubled[0]!r} twice")
+                raise _malformed(path, line, say("data.got.column-twice", column=doubled[0]))
         elif cells:
             if len(cells) != len(names):
-                raise _malformed(path, line, f"{len(cells)} cells under {len(names)} column names")
+                raise _malformed(path, line, say("data.got.cells", cells=len(cells), names=len(names)))
             yield Row(path, line, dict(zip(names, cells, strict=True)))
         line = reader.line_num + 1
 
@@ -149,9 +151,9 @@ def _jsonl(path: Path, mapping: DataMapping) -> Iterator[Row]:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise _malformed(path, line, error) from error
+            raise _malformed(path, line, say("data.got.not-json")) from error
         if not isinstance(value, dict):
-            raise _malformed(path, line, f"a {type(value).__name__} where an object should be")
+            raise _malformed(path, line, say("data.got.no-object", kind=type(value).__name__))
         yield Row(path, line, value)
 
 
@@ -178,7 +180,7 @@ def _conll(path: Path, mapping: DataMapping) -> Iterator[Row]:
         elif text.strip():
             width = width or len(cells)
             if len(cells) != width or width < 2:
-                raise _malformed(path, line, f"{len(cells)} columns where {max(width, 2)} should be")
+                raise _malformed(path, line, say("data.got.columns", got=len(cells), expected=max(width, 2)))
             begin = begin if sentence else line
             sentence.append(cells)
     if sentence:
@@ -219,7 +221,7 @@ def _datasets(path: Path, _: DataMapping) -> Iterator[Row]:
     for item in state.get("_data_files", []):
         file = str(item.get("filename", ""))
         if Path(file).name != file or not (path / file).is_file():
-            raise CallerError("data.unreadable", path=str(path / file), got="no such Arrow file")
+            raise CallerError("data.unreadable", path=str(path / file), got=say("data.got.no-arrow-file"))
         try:
             with pyarrow.memory_map(str(path / file)) as source, pyarrow.ipc.open_stream(source) as stream:
                 for batch in stream:
@@ -242,7 +244,7 @@ def _json_file(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CallerError("data.unreadable", path=str(path), got=str(error)[:200]) from error
     if not isinstance(value, dict):
-        raise CallerError("data.unreadable", path=str(path), got="no JSON object")
+        raise CallerError("data.unreadable", path=str(path), got=say("data.got.no-json-object"))
     return value
 
 
