@@ -1,8 +1,8 @@
 """The contribution statement: one member's part in one release, on one page.
 
-Credit is what the coordinator entered: its sums are recomputed by the verification, its values are not. What the accord does
-not agree on (a reward, a deadline for disputes, privacy) and what nobody measured (an interval of the credit, a second
-method, noise of labels) stands in the statement as such.
+Credit is what the coordinator entered: its sums are recomputed by the verification, its values are not. What the accord
+does not agree on (a reward, a deadline for disputes, privacy) and what nobody measured (an interval of the credit, a
+second method, noise of labels) stands in the statement as such.
 """
 
 from __future__ import annotations

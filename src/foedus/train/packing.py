@@ -89,13 +89,13 @@ class PackedRow:
     @cached_property
     def groups(self) -> list[_Padded]:
         """The examples by so many at a time; attention pads each group to its own longest."""
-        return [_Padded(some) for some in self.lengths.split(GROUP)]
+        return [_Padded(some) for some in torch.split(self.lengths, GROUP)]
 
     def cut(self, row: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(tokens, …) → the tokens of each group, and the spare ones. Cut at once, it is put together at once in the
         backward pass.
         """
-        return row.split([*(group.tokens for group in self.groups), self.spare])
+        return torch.split(row, [*(group.tokens for group in self.groups), self.spare])
 
     def packed(self, padded: torch.Tensor) -> torch.Tensor:
         """(batch, longest, width) → (1, tokens, width)."""

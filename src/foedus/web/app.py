@@ -51,7 +51,7 @@ def build(site: Site, door: Door | None = None) -> FastAPI:
     app = FastAPI(title="Foedus", version=version(), openapi_url=None, docs_url=None, redoc_url=None)
     app.state.site = site
     for path, one in routes():
-        methods = ["GET", "HEAD"] if one.method == "GET" else [one.method]
+        methods: list[str] = ["GET", "HEAD"] if one.method == "GET" else [one.method]
         app.add_api_route(
             path, _in_section(one), methods=methods, name=one.title, response_class=Response, response_model=None,
             include_in_schema=False,
