@@ -564,6 +564,19 @@ def test_a_check_can_be_said_in_both_languages(world, bundle):
             set_language("en")
 
 
+def test_what_a_gate_decided_is_said_in_the_readers_language(world, bundle):
+    gates = [one for one in check(bundle, world).checks if one.name == "release.gate"]
+    told = []
+    for language in ("en", "zh"):
+        set_language(language)
+        try:
+            told.append({one.text for one in gates})
+        finally:
+            set_language("en")
+    assert "gate artefact: pass" in told[0]
+    assert "门禁 artefact：通过" in told[1]
+
+
 # ── clocks, broken files, slips of the reader ────────────────────────────────
 
 

@@ -28,8 +28,10 @@ class Check:
 
     @property
     def text(self) -> str:
-        """What the check is about, in the language in force."""
-        return say(f"check.{self.name}", **self.fields)
+        """What the check is about, in the language in force; the outcome of a gate, too."""
+        outcome = self.fields.get("outcome")
+        told = {"outcome": say(f"gates.outcome.{outcome}")} if outcome else {}
+        return say(f"check.{self.name}", **{**self.fields, **told})
 
     @property
     def why(self) -> ErrorText | None:
