@@ -131,10 +131,10 @@ def signed_by_all(home):
 def test_figures_that_the_members_did_not_measure_are_named(tmp_path, lie):
     home = examined_falsely(tmp_path, lie)
     words = signed_by_all(home)
-    plain = foedus(*words)
+    plain = foedus(*words, at=home)  # whose reader has seen no other ledger of this anchor
     assert plain.code == 0, plain.err
     assert {one["name"]: one["outcome"] for one in plain.data["checks"]}["release.figures"] == "claimed"
-    answer = foedus(*words, "--replay", home / "replies")
+    answer = foedus(*words, "--replay", home / "replies", at=home)
     assert (answer.code, answer.data["code"]) == (6, "replay.other-figure")
     (failed,) = [one for one in answer.data["checks"] if one["outcome"] == "fail"]
     assert failed["name"] == "replay.evidence"
