@@ -147,7 +147,7 @@ def test_a_release_is_verified_and_one_changed_byte_is_refused(foedus, world):
     path = world.folder()
     done = foedus("verify", str(path), "--anchor", world.accord.digest, *when)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Release intents 1.0.0 is what the 3 members" in done.stdout
+    assert "Release intents 1.0.0 of bank-intents was approved by 3 of its 3 members" in done.stdout
 
     weights = path / "model" / "model.safetensors"
     data = weights.read_bytes()

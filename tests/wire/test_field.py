@@ -121,7 +121,7 @@ def test_flowers_own_command_cannot_submit_a_run_through_the_gateway(field, refu
     home.mkdir()
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "hub"\n[superlink.hub]\naddress = "{field.gateway.address}"\n'
-        f'root-certificates = "{field.authority.ca}"\n'
+        f'root-certificates = "{field.authority.ca.absolute()}"\n'
     )
     environment = {
         **os.environ,
