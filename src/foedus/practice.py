@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from foedus.accord import compile_plan, findings, read_draft
@@ -80,7 +80,7 @@ class Practice:
 
     hub: Workspace
     members: Mapping[str, Workspace]
-    passphrase: str | None = None
+    passphrase: str | None = field(default=None, repr=False)
 
     def state(self) -> Consortium:
         """What the coordinator's ledger says now."""

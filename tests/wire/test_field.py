@@ -81,6 +81,15 @@ def test_a_member_that_is_not_there_and_one_that_refuses_cost_the_other_nothing(
     assert got == {"ana": "parcel.malformed", "bo": b"bo:two", "cy": "engine.unreachable"}
 
 
+def test_a_member_that_has_been_away_for_long_is_not_waited_for_in_every_step(field, monkeypatch):
+    dee = field.link.register("dee", tls.node_key(field.folder / "dee.key"))
+    monkeypatch.setattr(field.engine, "patience_seconds", 3600)
+    monkeypatch.setattr(field.engine, "_left_at", {dee: time.monotonic() - 3601})
+    got, seconds = field.carry({"bo": b"two", "dee": b"three"}, 120)
+    assert got == {"bo": b"bo:two", "dee": "engine.unreachable"}
+    assert seconds < 100, "it went on before its deadline"
+
+
 def test_the_processes_that_flower_runs_load_no_machine_learning(field):
     field.carry({"ana": b"one"})
     processes = [field.members["ana"].node.pid, field.engine._child.pid, field.link.pid]
@@ -144,6 +153,7 @@ def test_the_superlinks_own_port_refuses_whoever_has_not_the_hubs_secret(field):
     assert field.link.secret_file.stat().st_mode & 0o777 == 0o600
     listed = subprocess.run(["ps", "axwwe"], capture_output=True, text=True, check=True).stdout
     assert field.link.secret not in listed
+    assert field.link.secret not in repr(field.engine)
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ class Shell:
     verbose: bool = False
     yes: bool = False
     workspace: Path = field(default_factory=Path)
-    passphrase: str | None = None
+    passphrase: str | None = field(default=None, repr=False)
 
     def line(self, text: str = "") -> None:
         """A line of the result: stdout, or stderr with --json; nothing with --quiet."""

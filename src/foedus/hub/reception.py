@@ -89,7 +89,7 @@ class Reception:
     """
 
     folder: Path
-    passphrase: str | None
+    passphrase: str | None = field(repr=False)
     register: Callable[[NodeKey], None]
     refused: Callable[[str, str, str], None]
     clock: Clock

@@ -67,7 +67,7 @@ class Hub:
     """A hub that is up. One thread at a time carries a run."""
 
     workspace: Workspace
-    passphrase: str | None
+    passphrase: str | None = field(repr=False)
     clock: Clock
     report: Report
     refusals: Refusals

@@ -86,7 +86,7 @@ class Resident:
 
     workspace: Workspace
     link: Link
-    passphrase: str | None
+    passphrase: str | None = field(repr=False)
     clock: Clock
     report: Report
     start_node: StartNode = over_flower

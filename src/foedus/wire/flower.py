@@ -67,6 +67,7 @@ class Flower:
     _late: list[tuple[str, bytes]] = field(default_factory=list)
     _online: frozenset[int] = frozenset()
     _known_at: float | None = None  # since when `_online` is known
+    _left_at: dict[int, float] = field(default_factory=dict)  # when nodes left that were online since then
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _arrived_numbers: set[str] = field(default_factory=set)
     _news: threading.Event = field(default_factory=threading.Event)
@@ -90,7 +91,8 @@ class Flower:
             folder: for the socket between this process and the ServerApp; made, and closed to others. A short path.
             superlink: the running SuperLink.
             gateway: the running gateway, which is told when there are messages and tells when there are answers.
-            patience_seconds: how long a step waits for a member whose node is not connected.
+            patience_seconds: how long a node may have been away before a step ends without it. A step waits for it
+                anyway while it waits for others.
             start_seconds: how long the start may take.
 
         Raises:
@@ -132,7 +134,7 @@ class Flower:
                     if now >= revive_at and not self.alive():
                         self._revive()
                         revive_at, pause = now + pause, min(2 * pause, _REVIVAL_SECONDS)
-                    for member in self._absent(letters, begun):
+                    for member in self._absent(letters):
                         self._forget(letters.pop(member))
                         yield member, _UNREACHABLE
                     continue
@@ -167,6 +169,7 @@ class Flower:
             with self._lock:
                 self._send_again(self._letters.values())
                 self._online, self._known_at, self._starts = frozenset(), None, self._starts + 1
+                self._left_at.clear()
             link = self.superlink
             settings = {"address": link.address, "ca": link.tls.ca, "secret_file": link.secret_file}
             self._child = Child("serverapp", self.folder, {**settings, "socket": self.folder / "hub.sock"})
@@ -224,13 +227,19 @@ class Flower:
             self._revival = threading.Thread(target=revive, daemon=True)
             self._revival.start()
 
-    def _absent(self, letters: Mapping[str, _Letter], begun: float) -> list[str]:
-        """The members whose nodes the step has waited for long enough."""
-        known = self._known_at
-        if known is None or time.monotonic() - max(begun, known) < self.patience_seconds:
-            return []
-        online = self.online()
-        return [member for member, letter in letters.items() if not letter.sent and member not in online]
+    def _absent(self, letters: Mapping[str, _Letter]) -> Iterable[str]:
+        """These members, where all are away, each for long enough; a step that waits for others loses nothing by
+        waiting for them too.
+        """
+        with self._lock:
+            if self._known_at is None:
+                return ()
+            now, online = time.monotonic(), self.online()
+            for member, letter in letters.items():
+                since = self._left_at.get(self.superlink.members.get(member, 0), self._known_at)
+                if letter.sent or member in online or now - since < self.patience_seconds:
+                    return ()
+            return tuple(letters)
 
     def _arrived(self, member: str) -> None:
         """A member's answer lies at the SuperLink, whole."""
@@ -288,8 +297,12 @@ class Flower:
     def _next(self, head: Mapping[str, Any]) -> dict[str, Any]:
         """What to send, and whose answers have come; held until there is something."""
         with self._lock:
-            starts, self._online = self._starts, frozenset(int(node) for node in head["online"])
-            self._known_at = self._known_at or time.monotonic()
+            starts, now = self._starts, time.monotonic()
+            online = frozenset(int(node) for node in head["online"])
+            self._left_at = {n: at for n, at in self._left_at.items() if n not in online} | dict.fromkeys(
+                self._online - online, now
+            )
+            self._online, self._known_at = online, self._known_at or now
             for letter in [letter for letter in self._letters.values() if letter.ends < time.time()]:
                 self._forget(letter)
         self._news.wait(_HOLD_SECONDS)

@@ -40,7 +40,7 @@ class SuperLink:
     folder: Path
     tls: Authority
     port: int
-    secret: str
+    secret: str = field(repr=False)
     _child: Child
     _members: dict[str, dict[str, Any]] = field(default_factory=dict)
     _registering: threading.RLock = field(default_factory=threading.RLock)
@@ -240,7 +240,7 @@ class SuperLink:
 class _WithSecret:
     """Adds the hub's secret to a request of Flower's client."""
 
-    secret: str
+    secret: str = field(repr=False)
 
     def intercept(self, context: Any, call_next: Any) -> Any:
         """Flower's interceptor protocol."""

@@ -8,7 +8,7 @@ is folded after all that this folder knows, so that no number goes to an act tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from foedus.core.clock import Clock, now, spell
@@ -148,7 +148,7 @@ class OwnLedger:
     """The ledger that a coordinator keeps, as a run needs it: what it says, and the coordinator's own acts into it."""
 
     workspace: Workspace
-    passphrase: str | None
+    passphrase: str | None = field(repr=False)
     clock: Clock
 
     def state(self) -> Consortium:

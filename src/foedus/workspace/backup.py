@@ -202,7 +202,7 @@ class _Vault:
     """Seals what would lie open, under a key that a passphrase gives."""
 
     salt: bytes
-    key: bytes
+    key: bytes = field(repr=False)
 
     @staticmethod
     def of(passphrase: str, salt: bytes) -> _Vault:
