@@ -4,15 +4,20 @@ What these tests read is the source itself: `CallerError("room.what", …)`, `fa
 """
 
 import ast
+import errno
+import os
 import re
 import string
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import foedus
-from foedus.core.messages import LANGUAGES, catalogue, language, rooms, say, set_language
+from foedus.core.errors import RunError
+from foedus.core.files import write_atomic
+from foedus.core.messages import LANGUAGES, catalogue, error_text, language, rooms, say, set_language
 
 SOURCE = Path(foedus.__file__).parent
 ERRORS = {"FoedusError", "CallerError", "RunError", "IdentityError", "LateError", "VerifyError"}
@@ -245,3 +250,18 @@ def test_say_fills_the_fields_in_the_language_in_force():
 def test_a_message_that_does_not_exist_is_a_bug_and_not_an_empty_text():
     with pytest.raises(KeyError):
         say("cli.no-such-message")
+
+
+def test_what_the_system_says_is_read_in_the_readers_language(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+    with pytest.raises(RunError) as refused:
+        write_atomic(file / "below", b"")
+    assert [error_text(refused.value, lang=lang).got for lang in LANGUAGES] == ["File exists", "文件已存在"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems use other words")
+def test_the_systems_own_words_are_those_that_this_system_uses():
+    names = {name: text for name, text in catalogue("system", "en")["said"].items() if hasattr(errno, name)}
+    assert len(names) > 20
+    assert {name: os.strerror(getattr(errno, name)) for name in names} == names

@@ -71,11 +71,19 @@ def say(key: str, /, *, lang: Language | None = None, **fields: object) -> str:
 
 def error_text(error: FoedusError, *, lang: Language | None = None) -> ErrorText:
     """What a person reads of an error, in one language."""
+    lang = lang or language()
     room, _, name = error.code.partition(".")
-    entry = catalogue(room, lang or language())["error"][name]
+    entry = catalogue(room, lang)["error"][name]
+    fields = {field: _translated(value, lang) for field, value in error.fields.items()}
     return ErrorText(
         code=error.code,
-        expected=entry["expected"].format(**error.fields),
-        got=entry["got"].format(**error.fields),
-        do=entry["do"].format(**error.fields),
+        expected=entry["expected"].format(**fields),
+        got=entry["got"].format(**fields),
+        do=entry["do"].format(**fields),
     )
+
+
+def _translated(value: object, lang: Language) -> object:
+    """A reason that the operating system gave, which is English wherever it comes from, in this language."""
+    names = {said: name for name, said in catalogue("system", "en")["said"].items()}
+    return catalogue("system", lang)["said"][names[value]] if isinstance(value, str) and value in names else value
