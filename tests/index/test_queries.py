@@ -175,6 +175,8 @@ def test_a_vote_is_open_until_it_is_closed_and_only_the_last_word_counts(tmp_pat
     release = index.release(proposal)
     assert (release.status, release.current, release.checksums) == ("published", True, digest("checksums"))
     assert index.overview().release == release
+    for field in ("proposal", "model", "state", "base", "accord", "evidence", "verdicts", "checksums"):
+        assert index.mentions(getattr(release, field)), field
 
 
 def test_a_rejected_revocation_can_be_voted_anew(tmp_path, url):

@@ -15,7 +15,7 @@ from federation import WORDS, taught_base
 from foedus.core.errors import CallerError, RunError
 from foedus.core.rng import PublicRng
 from foedus.records import terms
-from foedus.state import digest, subtract
+from foedus.state import digest, norm, subtract
 from foedus.tasks import Encoded
 from foedus.train import packing
 from foedus.train.export import folded
@@ -318,16 +318,16 @@ def test_kept_layers_that_find_no_room_on_the_disk_are_a_named_error(monkeypatch
 
 
 @pytest.mark.parametrize("name", ["lora-top", "full-top", "head"])
-def test_keeping_layers_changes_no_bit_where_products_are_small(name):
+def test_keeping_layers_changes_nothing_but_how_products_are_rounded(name):
     ends = []
     for keeps in (True, False):
-        model, _ = made(METHODS[name], dropout="0")
+        model, start = made(METHODS[name], dropout="0")
         model.depth = model.depth if keeps else 0
         data = prepare(model, examples(12, model))
         assert (data.hidden is not None) == keeps
         learn(model, data, frozenset(model.trained), craft=CRAFT, span=Rounds(1, 2, 2), seed=("s", "m"))
-        ends.append(digest(read(model)))
-    assert ends[0] == ends[1]
+        ends.append(read(model))
+    assert norm(subtract(*ends)) < 1e-3 * norm(subtract(ends[0], start))
 
 
 def test_a_model_may_be_built_to_pad_every_batch_and_keep_no_layer():

@@ -73,7 +73,7 @@ def test_every_link_within_the_pages_leads_somewhere():
     shapes = {}
     for target in sorted(asked):
         shapes.setdefault(re.sub(r"[0-9a-f]{64}|[0-9]+", "N", target), []).append(target)
-    wrong = [target for found in shapes.values() for target in found[:2] if one.get(target).status_code != 200]
+    wrong = [target for found in shapes.values() for target in found[:40] if one.get(target).status_code != 200]
     assert wrong == []
 
 

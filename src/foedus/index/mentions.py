@@ -31,6 +31,9 @@ _SUBJECTS = {
 }
 """As what the subject of an act stands in its entry."""
 
+_PROPOSED = ("model", "state", "base", "evidence", "verdicts", "credit")
+"""What a proposal names of a release."""
+
 
 def mentions(connection: Connection, digest: str) -> tuple[Mention, ...]:
     """Where a digest stands, oldest first, at most 100."""
@@ -44,7 +47,7 @@ def _everywhere(digest: str) -> list[Select[Any]]:
         ("snapshot", rounds.snapshot, rounds.at),
         ("reply", asked.reply, asked.at),
         ("credit", runs.credit, runs.at),
-        *[(name, proposals[name], proposals.at) for name in ("model", "state", "evidence", "verdicts", "credit")],
+        *[(name, proposals[name], proposals.at) for name in _PROPOSED],
     ]
     entry = [acts.at, acts.kind, acts.actor, acts.recorded_at, acts.run]
     own = [
@@ -55,7 +58,9 @@ def _everywhere(digest: str) -> list[Select[Any]]:
         select(literal(what), *entry).join(column.table, acts.at == at).where(column == digest).order_by(acts.at)
         for what, column, at in places
     ]
-    return [*own, *beside]
+    published = (acts.kind == "release.publish") & (acts.subject == proposals.proposal)
+    checksums = select(literal("checksums"), *entry).join(t.proposals, published).where(proposals.checksums == digest)
+    return [*own, *beside, checksums]
 
 
 def _mention(what: str, at: int, kind: str, actor: str, recorded_at: str, run: str | None) -> Mention:

@@ -70,7 +70,7 @@ def prepare(model: Model, encoded: Sequence[Encoded]) -> Prepared:
     """Examples with the hidden states below the trained layers, where the model has frozen ones.
 
     They are computed in other batches than training makes of them, and products of another size may round another way:
-    a model trained on kept layers is the one trained without to about 1e-6, and to the bit only where sizes agree.
+    a model trained on kept layers is the one trained without to about 1e-6 of the way; to the bit on some processors.
 
     Raises:
         RunError: `files.cannot-write` where large ones find no room on the disk.
