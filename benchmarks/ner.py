@@ -630,8 +630,8 @@ TABLE_NOTE = (
     "embeddings fixed; `lora`, adapters of rank 16 on all linear layers, their halves trained in turn when federated. "
     "Learning rates: 2e-4 for weights, ten times that for the head, which begins from nothing; 1e-3 for adapters, "
     "twice that for their head. Batches of 16; of 4 where federated, so that members with a fifth of the examples make "
-    "about as many steps. Chosen on the dev part of CoNLL-2003 with MiniLM; pooled in batches of 4 was not tried. Steps "
-    "are made in bfloat16, figures in float32."
+    "about as many steps. Chosen on the dev part of CoNLL-2003 with MiniLM; pooled in batches of 4 was not tried. "
+    "Steps are made in bfloat16, figures in float32."
 )
 WHAT_REMAINS = (
     "What is not in the table has not been measured.",
